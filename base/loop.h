@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loop: the I/O thread's only wait, one io_uring. The one place that includes liburing. */
+#ifndef BASE_LOOP_H
+#define BASE_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct loop;
+
+/*
+ * A request belongs to the loop from submit to completion: the memory that holds it stays put until
+ * done() ran. done() runs on the loop's thread, with the CQE's result (bytes, or negative errno;
+ * -ECANCELED after loop_cancel).
+ */
+struct loop_request {
+	void (*done)(struct loop_request *request, int result);
+	bool pending; /* owned by the loop; written on its thread only */
+};
+
+/* entries: how many requests may be queued between two waits (a power of two). Fails with -ENOSYS,
+ * -EPERM where the host forbids io_uring. */
+int loop_create(struct loop **loop, unsigned int entries, struct error *error);
+void loop_destroy(struct loop *loop);
+
+/*
+ * Runs until loop_stop(): waits, then completes what is done, in batches of one io_uring_enter.
+ * Called on one thread, which becomes the loop's thread. Requests that are still pending when it
+ * returns are cancelled and completed first.
+ */
+int loop_run(struct loop *loop);
+
+/* Any thread, async-signal-unsafe. loop_wake() makes the loop call on_wake on its thread soon;
+ * calls may merge. */
+void loop_stop(struct loop *loop);
+void loop_wake(struct loop *loop);
+void loop_on_wake(struct loop *loop, void (*on_wake)(void *opaque),
+		  void *opaque); /* before loop_run() */
+
+/* On the loop's thread, or on any thread before loop_run(). 0 or -EAGAIN (the queue is full),
+ * -EBUSY (request is pending). */
+int loop_read(struct loop *loop, struct loop_request *request, int fd, void *data, uint32_t bytes);
+int loop_write(struct loop *loop, struct loop_request *request, int fd, const void *data,
+	       uint32_t bytes);
+int loop_poll(struct loop *loop, struct loop_request *request, int fd, uint32_t poll_events);
+int loop_timeout(struct loop *loop, struct loop_request *request, uint64_t ns);
+int loop_cancel(struct loop *loop, struct loop_request *request);
+
+#endif

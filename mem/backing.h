@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* backing: what guest memory is made of (1 GiB and 2 MiB hugetlb pages, transparent huge pages, 4
+ * KiB pages). */
+#ifndef MEM_BACKING_H
+#define MEM_BACKING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum backing {
+	BACKING_AUTO, /* hugetlb-2M where the pool has room, else THP, else 4K */
+	BACKING_HUGETLB_1G,
+	BACKING_HUGETLB_2M,
+	BACKING_THP,
+	BACKING_4K,
+};
+
+#define BACKING_COUNT 5
+
+/* "auto", "hugetlb-1G", "hugetlb-2M", "thp", "4k". */
+const char *backing_name(enum backing backing);
+/* False where name is none of them. Upper and lower case are the same. */
+bool backing_parse(const char *name, enum backing *backing);
+/* The size of its pages; BACKING_AUTO has none (0). */
+uint64_t backing_page_bytes(enum backing backing);
+
+/* What the host has; read from sysfs and procfs at the moment of the call. */
+struct backing_host {
+	uint64_t hugetlb_2m_free,
+		hugetlb_2m_total; /* pages; free is less what others have reserved */
+	uint64_t hugetlb_1g_free, hugetlb_1g_total;
+	bool thp; /* enabled is "always" or "madvise" */
+	uint64_t memory_available_bytes, memory_total_bytes;
+};
+
+void backing_probe_host(struct backing_host *host);
+
+/*
+ * Turns BACKING_AUTO into one that has room for bytes, and checks one that was asked for. *chosen
+ * is untouched on failure. Errors name what is short and the command that mends it: -ENOMEM (pool
+ * or memory too short), -EINVAL (bytes is not a multiple of the page size), -EOPNOTSUPP (THP off).
+ * populate: all of it will be populated now, so MemAvailable must hold it.
+ */
+int backing_choose(enum backing wanted, uint64_t bytes, bool populate,
+		   const struct backing_host *host, enum backing *chosen, struct error *error);
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stet.h: the public interface of libstet, all of it.
+ *
+ * A virtual machine is created from a configuration, started, waited for and destroyed. The library
+ * starts one I/O thread and one thread for each vCPU; it installs no signal handlers, prints
+ * nothing, reads no environment and never exits. It uses one real-time signal
+ * (stet_config.kick_signal) which it blocks in its own vCPU threads only.
+ *
+ * Functions return 0 or a negative errno; where they take a struct stet_error it is filled on
+ * failure (it may be NULL). Strings and descriptors that go in are copied or duplicated: the caller
+ * keeps its own. Outputs are untouched on failure. A function may be called from any thread unless
+ * it says otherwise; stet_vm_destroy() must be the last call for its VM.
+ */
+#ifndef STET_H
+#define STET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define STET_API __attribute__((visibility("default")))
+#else
+#define STET_API
+#endif
+
+/* The version of this header; stet_version() is that of the library. */
+#define STET_VERSION "0.1.0"
+STET_API const char *stet_version(void);
+
+/* ---- Errors ---- */
+
+/* code is a positive errno; text says what happened, to what, and what to do next (one line, always
+ * terminated). */
+struct stet_error {
+	int code;
+	char text[512];
+};
+
+/* ---- Configuration ---- */
+
+enum stet_backing {
+	STET_BACKING_AUTO, /* hugetlb-2M where the pool has room, else transparent huge pages, else
+			      4K */
+	STET_BACKING_HUGETLB_1G,
+	STET_BACKING_HUGETLB_2M,
+	STET_BACKING_THP,
+	STET_BACKING_4K,
+};
+
+enum stet_prefault {
+	STET_PREFAULT_ON,  /* as far as the host can; what it cannot is logged and in the statistics
+			    */
+	STET_PREFAULT_OFF, /* nothing is populated or mapped ahead */
+	STET_PREFAULT_REQUIRE, /* not being able to is an error (-EOPNOTSUPP) */
+};
+
+enum stet_log_level {
+	STET_LOG_ERROR,
+	STET_LOG_WARNING,
+	STET_LOG_INFO,
+	STET_LOG_DEBUG,
+};
+
+/* Called from any of the VM's threads, one line without its newline at a time. Must not call into
+ * the library. */
+typedef void stet_log_fn(void *opaque, enum stet_log_level level, const char *line);
+
+/* Called from stet_vm_create()'s thread while memory is made ready, at most ten times a second for
+ * each phase and at its end. */
+typedef void stet_progress_fn(void *opaque, const char *phase, uint64_t done, uint64_t total);
+
+/*
+ * stet_config_init() fills in size and the defaults; then set what differs. A program built against
+ * an older header passes a smaller size: the fields it does not know get their defaults. A larger
+ * size is -E2BIG unless the rest is zero.
+ */
+struct stet_config {
+	size_t size;
+
+	const char *kernel_path; /* bzImage or ELF vmlinux; required */
+	const char *initrd_path; /* NULL: none */
+	const char *cmdline;     /* NULL: empty */
+
+	uint32_t vcpu_count;         /* 1 to 32; default 1 */
+	enum stet_backing backing;   /* default STET_BACKING_AUTO */
+	uint64_t memory_bytes;       /* default 512 MiB; a multiple of 2 MiB */
+	enum stet_prefault prefault; /* default STET_PREFAULT_ON */
+	uint32_t populate_threads;   /* 0: as many as pay for it */
+
+	/* The serial console (16550, ttyS0): bytes read from console_in_fd go to the guest, the
+	 * guest's to console_out_fd. -1: none; without either the machine has no serial port. Both
+	 * default to -1. */
+	int console_in_fd;
+	int console_out_fd;
+
+	stet_log_fn *log; /* NULL: lines are dropped */
+	void *log_opaque;
+	enum stet_log_level log_level; /* default STET_LOG_WARNING */
+
+	stet_progress_fn *progress; /* NULL: none */
+	void *progress_opaque;
+
+	int kick_signal; /* 0: SIGRTMIN */
+
+	/* CLOCK_MONOTONIC when the caller's own start began, so that phases count from there; 0:
+	 * when stet_vm_create() was called. */
+	uint64_t start_ns;
+	uint64_t parsed_ns; /* when the caller had read its options; 0: not known */
+};
+
+STET_API void stet_config_init(struct stet_config *config);
+
+/* ---- The life of a VM ---- */
+
+struct stet_vm;
+
+/*
+ * Makes everything ready up to the first instruction: memory allocated, populated and mapped in
+ * stage 2, kernel loaded, devices and vCPUs created. May take as long as zeroing the memory takes.
+ * Errors a user can mend: -EINVAL (configuration), -ENOENT/-EACCES (a file, /dev/kvm), -ENOEXEC
+ * (kernel), -ENOMEM (memory, huge-page pool), -EFBIG (does not fit), -E2BIG (command line),
+ * -EOPNOTSUPP (the host cannot; STET_PREFAULT_REQUIRE).
+ */
+STET_API int stet_vm_create(const struct stet_config *config, struct stet_vm **vm,
+			    struct stet_error *error);
+
+/* Lets the vCPUs run. Once for each VM, else -EALREADY. */
+STET_API int stet_vm_start(struct stet_vm *vm, struct stet_error *error);
+
+enum stet_end {
+	STET_END_NONE,     /* still running, or not started */
+	STET_END_POWEROFF, /* the guest powered off (ACPI S5) */
+	STET_END_RESET,    /* the guest asked for a reset (i8042, port 0xcf9) */
+	STET_END_CRASH,    /* triple fault, or KVM could not go on (with registers in the report) */
+	STET_END_PANIC,    /* the guest's kernel panicked (pvpanic) */
+	STET_END_STOPPED,  /* stet_vm_stop() */
+	STET_END_ERROR,    /* stet or the host failed under the running guest */
+};
+
+/* "none", "poweroff", "reset", "crash", "panic", "stopped", "error". */
+STET_API const char *stet_end_name(enum stet_end end);
+
+/* A descriptor that becomes readable (POLLIN) for good when the VM has ended. Owned by the VM; do
+ * not read or close it. */
+STET_API int stet_vm_event_fd(const struct stet_vm *vm);
+
+/* How the VM ended, or STET_END_NONE. Does not block. */
+STET_API enum stet_end stet_vm_end(const struct stet_vm *vm);
+
+/* What is known about a crash or error, lines of text (registers of the vCPU); empty otherwise.
+ * Valid until stet_vm_destroy(). */
+STET_API const char *stet_vm_report(const struct stet_vm *vm);
+
+/* Waits for the end; timeout_ms < 0 waits for ever. 0, or -ETIMEDOUT. */
+STET_API int stet_vm_wait(struct stet_vm *vm, int timeout_ms);
+
+/* Presses the ACPI power button: asks the guest to shut down. It may not listen. -ESRCH when it is
+ * not running. */
+STET_API int stet_vm_power_button(struct stet_vm *vm);
+
+/* Ends the VM now (STET_END_STOPPED) and returns when no vCPU runs any more. A VM that has ended
+ * keeps its end. Not from a callback. */
+STET_API int stet_vm_stop(struct stet_vm *vm);
+
+/* Stops it where it runs and frees everything. NULL is fine. */
+STET_API void stet_vm_destroy(struct stet_vm *vm);
+
+/* ---- Statistics ---- */
+
+enum stet_format {
+	STET_FORMAT_TABLE, /* for people */
+	STET_FORMAT_JSON,  /* docs/stats.md; schema number in it */
+};
+
+/*
+ * The statistics of the VM so far, as text that the caller frees with stet_text_free(). While it
+ * runs and after its end. *text is terminated and ends with a newline.
+ */
+STET_API int stet_vm_stats(struct stet_vm *vm, enum stet_format format, char **text,
+			   struct stet_error *error);
+
+/*
+ * Sum over the vCPUs of KVM's pf_taken since just before the first KVM_RUN: stage-2 faults the
+ * guest took. -EOPNOTSUPP where the kernel has no binary statistics.
+ */
+STET_API int stet_vm_stage2_faults(struct stet_vm *vm, uint64_t *faults);
+
+/* What this host can do and what it means for zero faults. *zero_faults_possible is set to 0 or 1.
+ * Free *text with stet_text_free(). */
+STET_API int stet_host_info(enum stet_format format, char **text, int *zero_faults_possible,
+			    struct stet_error *error);
+
+STET_API void stet_text_free(char *text);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
