@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# The emulated AMD host: QEMU's TCG with SVM and nested paging.
+# Sourced by tools/lab/lab; see there for the variables.
+
+amd_vendor_module=kvm-amd
+amd_packages=lab
+amd_time_limit_s=300
+
+# Starts QEMU in the background; its process id goes to $emulator_pid.
+# $1: kernel, $2: initrd, $3: kernel command line. Channels: the fifos and files in $work.
+# shellcheck disable=SC2034 # emulator_pid is read by lab
+amd_start()
+{
+	local machine=(
+		-nodefaults -no-user-config -no-reboot -display none -monitor none
+		-M "q35,accel=tcg" -cpu "EPYC,+svm,+npt,+pdpe1gb" -m "$memory_mib"
+		-serial "file:$work/console" -serial "file:$work/out"
+		-serial "file:$work/err" -serial "file:$work/control"
+		-kernel "$1" -initrd "$2" -append "$3"
+	)
+	if [ "$icount" = yes ]; then
+		# One nanosecond of the clock is one instruction, and every run starts at the same moment.
+		machine+=(-smp 1 -icount "shift=0,sleep=off" -rtc "base=2026-01-01T00:00:00,clock=vm")
+	else
+		machine+=(-smp "$cpus")
+	fi
+	# 1 vCPU is one thread of the emulator, N vCPUs are N (MTTCG).
+	qemu-system-x86_64 "${machine[@]}" </dev/null >"$work/emulator.log" 2>&1 &
+	emulator_pid=$!
+}
