@@ -14,8 +14,8 @@
 #define RTC_BYTES 2
 struct device *rtc_create(void);
 
-/* i8042.c: only what resets and probes need: status (0x64), command 0xfe pulses reset. Two windows,
- * one port each: offset 0 is port 0x60, offset 4 is port 0x64. */
+/* i8042.c: only what resets and probes need: status (0x64), command 0xfe pulses reset. One window of
+ * five ports: offset 0 is port 0x60, offset 4 is port 0x64, what lies between reads as ones. */
 #define I8042_BYTES 5
 struct device *i8042_create(const struct machine *machine);
 
