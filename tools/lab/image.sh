@@ -39,7 +39,7 @@ unpack_module()
 		*.ko.gz) gzip -dc "$path" >"$out" ;;
 		*) die_start "module in an unknown form: $path" ;;
 	esac
-	[ "$3" = no ] || strip -g "$out"
+	[ "$3" = no ] || strip -g -R .BTF -R .BTF_ids "$out"
 	echo "${out##*/}" >>"$2/../modules.order"
 }
 

@@ -38,7 +38,7 @@ fetch_result()
 	tail -c "+$((offset + ${#line} + 2))" "$work/control" | head -c "$bytes" >"$work/result.tar"
 	[ "$(stat -c %s "$work/result.tar")" = "$bytes" ] || return 1
 	[ "$(sha256sum <"$work/result.tar" | cut -d' ' -f1)" = "$sum" ] || return 1
-	[ -z "$output" ] || tar -C "$output" --no-same-owner -xf "$work/result.tar"
+	[ -z "$output" ] || tar -C "$output" --no-same-owner --no-overwrite-dir -xf "$work/result.tar"
 }
 
 # Ends lab when the host did not get as far as the command's status.
