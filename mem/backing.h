@@ -26,13 +26,21 @@ bool backing_parse(const char *name, enum backing *backing);
 /* The size of its pages; BACKING_AUTO has none (0). */
 uint64_t backing_page_bytes(enum backing backing);
 
-/* What the host has; read from sysfs and procfs at the moment of the call. */
+/*
+ * What the host has; read from sysfs, procfs and cgroupfs at the moment of the call. What cannot be
+ * read is 0 (and not checked against).
+ */
 struct backing_host {
 	uint64_t hugetlb_2m_free,
 		hugetlb_2m_total; /* pages; free is less what others have reserved */
 	uint64_t hugetlb_1g_free, hugetlb_1g_total;
 	bool thp; /* enabled is "always" or "madvise" */
 	uint64_t memory_available_bytes, memory_total_bytes;
+
+	uint64_t hugetlb_2m_spare, hugetlb_1g_spare; /* pages a pool may grow by when asked
+							(nr_overcommit_hugepages) */
+	bool hugetlb_2m_missing, hugetlb_1g_missing; /* the host has no such pool at all */
+	uint64_t memory_limit_bytes; /* the smallest memory.max of our cgroups (v2); 0: none */
 };
 
 void backing_probe_host(struct backing_host *host);
@@ -40,8 +48,9 @@ void backing_probe_host(struct backing_host *host);
 /*
  * Turns BACKING_AUTO into one that has room for bytes, and checks one that was asked for. *chosen
  * is untouched on failure. Errors name what is short and the command that mends it: -ENOMEM (pool
- * or memory too short), -EINVAL (bytes is not a multiple of the page size), -EOPNOTSUPP (THP off).
- * populate: all of it will be populated now, so MemAvailable must hold it.
+ * or memory too short), -EINVAL (bytes is not a multiple of the page size), -EOPNOTSUPP (THP off,
+ * no such pool). populate: all of it will be populated now, so MemAvailable and the cgroup's limit
+ * must hold it with a margin for page tables; without, MemTotal must.
  */
 int backing_choose(enum backing wanted, uint64_t bytes, bool populate,
 		   const struct backing_host *host, enum backing *chosen, struct error *error);

@@ -27,10 +27,12 @@ struct ram {
 	enum backing backing; /* never BACKING_AUTO */
 	uint8_t *host;        /* one mapping for all ranges */
 	uint64_t mapped_bytes;
+	void *reserved; /* the mapping with its guards: what is unmapped at the end */
+	uint64_t reserved_bytes;
 	uint32_t range_count;
 	struct ram_range ranges[LAYOUT_RAM_RANGES_MAX];
 	bool locked;      /* mlock succeeded (hugetlb pages need none) */
-	bool numa_pinned; /* the mapping has a policy of its own: NUMA balancing leaves it alone */
+	bool numa_pinned; /* NUMA balancing leaves it alone: a policy of its own, or hugetlb */
 };
 
 /* bytes within LAYOUT_RAM_BYTES_MIN..MAX and a multiple of 2 MiB (1 GiB for hugetlb-1G), else
@@ -40,10 +42,12 @@ int ram_check_bytes(uint64_t bytes, struct error *error);
 /*
  * Maps guest RAM (aligned, then madvise, nothing populated yet): not inherited over fork, never
  * merged by KSM, left alone by NUMA balancing, left out of core dumps, no MAP_NORESERVE for hugetlb
- * (a short pool fails here, never as SIGBUS). Leaves *ram zeroed on failure.
+ * (a short pool fails here, never as SIGBUS). Pages that cannot be touched lie before and behind it
+ * (for hugetlb where there is room for them). Leaves *ram zeroed on failure. -EINVAL, -ENOMEM,
+ * -EOPNOTSUPP.
  */
 int ram_init(struct ram *ram, uint64_t bytes, enum backing backing, struct error *error);
-void ram_fini(struct ram *ram);
+void ram_fini(struct ram *ram); /* a zeroed one is fine */
 
 /* Locks populated memory where the limit allows; sets ram->locked. Not being allowed is no error.
  */
@@ -53,10 +57,17 @@ void ram_lock(struct ram *ram);
  * bytes is 0. Any thread. */
 void *ram_ptr(const struct ram *ram, uint64_t gpa, uint64_t bytes);
 
-/* Copies into RAM at gpa; false, with nothing written, where it does not fit. */
+/* Copies into RAM at gpa; false, with nothing written, where it does not fit. 0 bytes always fit.
+ */
 bool ram_write(const struct ram *ram, uint64_t gpa, const void *data, uint64_t bytes);
 
 /* The end of low RAM: the first gpa after the range that begins at 0. */
 uint64_t ram_low_end(const struct ram *ram);
+
+/*
+ * How much of it lies on huge pages now: all for hugetlb, for THP what /proc/self/smaps says (the
+ * host may have run out of whole huge pages while populating). Slow: for statistics.
+ */
+uint64_t ram_huge_bytes(const struct ram *ram);
 
 #endif
