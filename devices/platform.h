@@ -7,6 +7,7 @@
 #include "devices/device.h"
 #include "devices/irq.h"
 #include "devices/machine.h"
+#include "mem/layout.h"
 
 /* rtc.c: MC146818 clock and CMOS memory, ports 0x70 (index) and 0x71 (data): UTC, BCD or binary, 12
  * or 24 hours; writing the time moves the guest's clock only. No alarm (the ACPI tables give it no
@@ -14,8 +15,8 @@
 #define RTC_BYTES 2
 struct device *rtc_create(void);
 
-/* i8042.c: only what resets and probes need: status (0x64), command 0xfe pulses reset. One window of
- * five ports: offset 0 is port 0x60, offset 4 is port 0x64, what lies between reads as ones. */
+/* i8042.c: only what resets and probes need: status (0x64), command 0xfe pulses reset. One window
+ * of five ports: offset 0 is port 0x60, offset 4 is port 0x64, what lies between reads as ones. */
 #define I8042_BYTES 5
 struct device *i8042_create(const struct machine *machine);
 
@@ -40,12 +41,12 @@ struct device *mark_create(const struct machine *machine);
  * acpi_pm_power_button() sets event bit 0 and pulses the interrupt; any thread, takes the device's
  * lock.
  */
-#define ACPI_PM_BYTES              16
-#define ACPI_PM_SLEEP_CONTROL      0
-#define ACPI_PM_SLEEP_STATUS       1
-#define ACPI_PM_EVENTS             4
-#define ACPI_PM_EVENT_POWER_BUTTON 1
-#define ACPI_SLP_TYP_S5            5
+#define ACPI_PM_BYTES              LAYOUT_PORT_ACPI_BYTES
+#define ACPI_PM_SLEEP_CONTROL      LAYOUT_ACPI_SLEEP_CONTROL
+#define ACPI_PM_SLEEP_STATUS       LAYOUT_ACPI_SLEEP_STATUS
+#define ACPI_PM_EVENTS             LAYOUT_ACPI_EVENTS
+#define ACPI_PM_EVENT_POWER_BUTTON LAYOUT_ACPI_EVENT_POWER_BUTTON
+#define ACPI_SLP_TYP_S5            LAYOUT_ACPI_SLP_TYP_S5
 struct device *acpi_pm_create(const struct machine *machine, const struct irq_line *irq);
 void acpi_pm_power_button(struct device *acpi_pm);
 

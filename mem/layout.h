@@ -52,6 +52,13 @@
 #define LAYOUT_PORT_ACPI_BYTES 16
 #define LAYOUT_PORT_RESET      0xcf9
 
+/* Registers at LAYOUT_PORT_ACPI, and their values: the device and the ACPI tables agree on them. */
+#define LAYOUT_ACPI_SLEEP_CONTROL      0
+#define LAYOUT_ACPI_SLEEP_STATUS       1
+#define LAYOUT_ACPI_EVENTS             4 /* one byte: pending events, cleared by reading */
+#define LAYOUT_ACPI_EVENT_POWER_BUTTON 1
+#define LAYOUT_ACPI_SLP_TYP_S5         5
+
 /* Global system interrupts (I/O APIC pins). */
 #define LAYOUT_GSI_COM1       4
 #define LAYOUT_GSI_RTC        8
