@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio: what all virtio devices share (virtio 1.3): features, status, queues, configuration
+ * space, and who may touch them when.
+ *
+ * Three layers, each ignorant of the next:
+ *
+ *	devices/rng, blk ...	one const struct virtio_type: what it is, and what to do on a kick
+ *	devices/virtio, virtq	the rules of the standard, in one place for both transports
+ *	virtio_mmio, virtio_pci	registers; nothing but a translation into the functions below
+ *
+ * and beside them vmm/plug, which knows KVM and the loop, and gives a transport its wiring: how an
+ * interrupt leaves, and how a kick that was written to a register reaches the loop's thread.
+ *
+ * A kick:	ioeventfd -> loop -> virtio_kick() -> type->kick(): virtq_pop() until empty, work,
+ *		virtq_push() -> virtio_interrupt() once, where the driver wants one -> wiring
+ *(irqfd). Threads:	registers are accessed on vCPU threads, kicks and completions run on the
+ *loop's thread, all under one lock: that of the transport's struct device. The data path has no
+ *		other.
+ * Frozen:	features after FEATURES_OK, queues after DRIVER_OK: later writes change nothing.
+ *		Ring addresses are checked once, when DRIVER_OK starts the queues.
+ * Mistakes:	a driver that breaks a rule gets NEEDS_RESET and one line in the log; its device
+ *		stands still until it is reset, the machine goes on.
+ * Reset:	takes effect on all registers at once. Requests in flight belong to the loop and
+ *		finish in their own time; they are held (virtio_hold), belong to an old epoch, and
+ *		their results are dropped. Until the last of them is back, no queue starts again and
+ *		a transport that can (PCI) does not show the reset as done.
+ */
+#ifndef DEVICES_VIRTIO_H
+#define DEVICES_VIRTIO_H
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_ring.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "devices/virtq.h"
+#include "mem/ram.h"
+
+#define VIRTIO_QUEUES_MAX       65 /* 32 pairs and a control queue */
+#define VIRTIO_CONFIG_BYTES_MAX 256
+#define VIRTIO_FEATURE(bit)     (UINT64_C(1) << (bit))
+
+struct virtio;
+
+/* A type of device: one const record per file. All but destroy run under the device's lock. */
+struct virtio_type {
+	const char *name; /* stable, for statistics: "blk" */
+	uint16_t id;      /* virtio 1.3 section 5 */
+	uint32_t pci_class;
+	uint16_t queue_count; /* where the device does not choose at virtio_init() */
+	uint16_t queue_size;
+	uint64_t features; /* beside those that every device has */
+	uint32_t config_bytes;
+
+	/*
+	 * The driver made buffers of a queue available, or may have. On the loop's thread; the
+	 * queue is running. Takes a bounded number of chains: true where more are left, then it is
+	 * called again soon.
+	 */
+	bool (*kick)(struct virtio *virtio, unsigned int queue);
+	/* The driver wrote to the configuration space; the bytes are in virtio->config. May be
+	 * NULL: then nothing in it can be written. */
+	void (*config_written)(struct virtio *virtio, uint32_t offset, uint32_t bytes);
+	/* Forget what the driver set up. Requests in flight go on (see above). May be NULL. */
+	void (*reset)(struct virtio *virtio);
+	/* Nothing is in flight and no lock is held. Frees it. */
+	void (*destroy)(struct virtio *virtio);
+};
+
+/* Read at any time, relaxed. */
+struct virtio_stats {
+	_Atomic uint64_t kicks;            /* how often a queue was looked at */
+	_Atomic uint64_t chains;           /* taken from queues */
+	_Atomic uint64_t interrupts;       /* sent for used buffers */
+	_Atomic uint64_t interrupts_saved; /* not sent: the driver did not want them */
+	_Atomic uint64_t resets;
+	_Atomic uint64_t broken; /* rules broken by the driver */
+};
+
+/* What the transport does for the device; set by virtio_attach(). Called under the lock. */
+struct virtio_front {
+	void (*queue_interrupt)(void *opaque, unsigned int queue);
+	void (*config_interrupt)(void *opaque);
+	void *opaque;
+};
+
+/*
+ * How the machine is connected to a transport; vmm/plug fills it. Called under the device's lock,
+ * on any thread; none may block or call back.
+ */
+struct virtio_wiring {
+	/* Vector is an MSI-X vector with PCI, 0 with MMIO (an edge of its line). */
+	void (*interrupt)(void *opaque, unsigned int vector);
+	/* PCI: from now on, vector is this message. Called before the first interrupt() of it. */
+	void (*route)(void *opaque, unsigned int vector, uint64_t address, uint32_t data);
+	/* A kick that came as a register write or with DRIVER_OK: call virtio_kick() on the loop's
+	 * thread (one write to the queue's eventfd). */
+	void (*kick)(void *opaque, unsigned int queue);
+	void *opaque;
+};
+
+/* First member of every virtio device. Owner: its transport, from virtio_attach() on. */
+struct virtio {
+	const struct virtio_type *type;
+	const struct ram *ram;
+	const struct log *log;
+	pthread_mutex_t *lock; /* the transport's device.lock */
+	struct virtio_front front;
+	struct virtio_wiring wiring;
+
+	uint64_t offered, accepted; /* features */
+	uint8_t status;
+	uint8_t status_before; /* the last reset */
+	bool start_pending;    /* DRIVER_OK came while old requests were in flight */
+	uint32_t epoch;        /* counts resets */
+	uint32_t in_flight;    /* requests between virtio_hold() and virtio_release() */
+	uint8_t generation;    /* of the configuration space */
+	uint8_t config[VIRTIO_CONFIG_BYTES_MAX];
+	uint16_t queue_count;
+	struct virtq queues[VIRTIO_QUEUES_MAX];
+
+	struct virtio_stats stats;
+	struct log_limit log_limit;
+};
+
+/* Where the guest writes to kick a queue: what an ioeventfd is registered for. */
+struct virtio_doorbell {
+	bool port;        /* I/O port, not memory */
+	uint64_t address; /* offset in the window for MMIO, else absolute */
+	uint32_t bytes;
+	bool match; /* only this value: */
+	uint32_t value;
+};
+
+/* For vmm/plug: the doorbell of a queue rang. On the loop's thread; takes the lock. True where more
+ * is to be done: ring it again (so that others get their turn). */
+bool virtio_kick(struct virtio *virtio, unsigned int queue);
+
+/* For devices. features are those beside the type's and the common ones; queue_count 0: the type's.
+ */
+void virtio_init(struct virtio *virtio, const struct virtio_type *type, const struct ram *ram,
+		 const struct log *log, uint64_t features, uint16_t queue_count);
+
+static inline bool virtio_has_feature(const struct virtio *virtio, unsigned int bit)
+{
+	return virtio->accepted & VIRTIO_FEATURE(bit);
+}
+
+/* virtq_pop() with what a broken queue entails. False: nothing to do. */
+bool virtio_pop(struct virtio *virtio, unsigned int queue, struct virtq_chain *chain);
+/* After one or more virtq_push(): interrupts where the driver wants it. */
+void virtio_interrupt(struct virtio *virtio, unsigned int queue);
+/* A request leaves for the loop, and is back. The epoch at hold time tells whether its result still
+ * counts. */
+void virtio_hold(struct virtio *virtio);
+void virtio_release(struct virtio *virtio);
+/* The driver broke a rule: what says which, in a few words. */
+void virtio_needs_reset(struct virtio *virtio, const char *what);
+/* The device changed virtio->config. */
+void virtio_config_changed(struct virtio *virtio);
+
+/* For transports; under the lock. */
+void virtio_attach(struct virtio *virtio, pthread_mutex_t *lock, const struct virtio_front *front,
+		   const struct virtio_wiring *wiring);
+void virtio_destroy(struct virtio *virtio); /* NULL is fine */
+
+uint32_t virtio_features_offered(const struct virtio *virtio, uint32_t word);
+uint32_t virtio_features_accepted(const struct virtio *virtio, uint32_t word);
+void virtio_accept_features(struct virtio *virtio, uint32_t word, uint32_t value);
+/* Section 3.1: 0 resets, the rest sets bits in the order the standard gives them. */
+void virtio_set_status(struct virtio *virtio, uint8_t status);
+/* Requests from before the last reset are still in flight. */
+bool virtio_resetting(const struct virtio *virtio);
+/* The driver may configure queues: before DRIVER_OK. */
+bool virtio_configurable(const struct virtio *virtio);
+/* NULL where there is no such queue. */
+struct virtq *virtio_queue(struct virtio *virtio, uint32_t queue);
+/* Any offset and size; what lies outside reads as zeroes and is not written. */
+void virtio_config_read(const struct virtio *virtio, uint64_t offset, uint32_t size,
+			uint64_t *value);
+void virtio_config_write(struct virtio *virtio, uint64_t offset, uint32_t size, uint64_t value);
+
+#endif
