@@ -3,6 +3,7 @@
 #ifndef BASE_LOOP_H
 #define BASE_LOOP_H
 
+#include <linux/time_types.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,40 +14,52 @@ struct loop;
 
 /*
  * A request belongs to the loop from submit to completion: the memory that holds it stays put until
- * done() ran. done() runs on the loop's thread, with the CQE's result (bytes, or negative errno;
- * -ECANCELED after loop_cancel).
+ * done() ran. done() runs on the loop's thread, with the CQE's result: bytes, poll events, -ETIME
+ * for a timeout that ran out, -ECANCELED after loop_cancel or at the end of loop_run, or another
+ * negative errno. It may submit the request again or free it.
  */
 struct loop_request {
 	void (*done)(struct loop_request *request, int result);
-	bool pending; /* owned by the loop; written on its thread only */
+	bool pending;                     /* owned by the loop; written on its thread only */
+	struct __kernel_timespec timeout; /* owned by the loop */
 };
 
 /* entries: how many requests may be queued between two waits (a power of two). Fails with -ENOSYS,
  * -EPERM where the host forbids io_uring. */
 int loop_create(struct loop **loop, unsigned int entries, struct error *error);
+/* Not while loop_run() runs. Requests queued on a loop that never ran are forgotten, not completed.
+ * NULL is fine. */
 void loop_destroy(struct loop *loop);
 
 /*
  * Runs until loop_stop(): waits, then completes what is done, in batches of one io_uring_enter.
- * Called on one thread, which becomes the loop's thread. Requests that are still pending when it
- * returns are cancelled and completed first.
+ * Called once (-EALREADY), on one thread, which becomes the loop's thread. Requests that are still
+ * pending at the end are cancelled and completed before it returns. 0 or negative errno.
  */
 int loop_run(struct loop *loop);
 
-/* Any thread, async-signal-unsafe. loop_wake() makes the loop call on_wake on its thread soon;
- * calls may merge. */
+/*
+ * Any thread, async-signal-unsafe, also before loop_run(). loop_wake() makes the loop call on_wake
+ * on its thread soon; calls may merge. A wake that came before a stop is served before the end.
+ */
 void loop_stop(struct loop *loop);
 void loop_wake(struct loop *loop);
 void loop_on_wake(struct loop *loop, void (*on_wake)(void *opaque),
 		  void *opaque); /* before loop_run() */
 
-/* On the loop's thread, or on any thread before loop_run(). 0 or -EAGAIN (the queue is full),
- * -EBUSY (request is pending). */
+/*
+ * On the loop's thread, or on any thread before loop_run(). 0 or -EAGAIN (the queue is full),
+ * -EBUSY (request is pending), -ECANCELED (loop_run is ending). Reads and writes are at the file
+ * position. Where the open file has O_NONBLOCK set they may end in -EAGAIN instead of waiting
+ * (terminals do): loop_poll first.
+ */
 int loop_read(struct loop *loop, struct loop_request *request, int fd, void *data, uint32_t bytes);
 int loop_write(struct loop *loop, struct loop_request *request, int fd, const void *data,
 	       uint32_t bytes);
 int loop_poll(struct loop *loop, struct loop_request *request, int fd, uint32_t poll_events);
 int loop_timeout(struct loop *loop, struct loop_request *request, uint64_t ns);
+/* Asks for an early end; done() runs in any case, with -ECANCELED or with a result that was faster.
+ * -ENOENT where request is not pending. */
 int loop_cancel(struct loop *loop, struct loop_request *request);
 
 #endif

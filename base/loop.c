@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loop: the I/O thread's only wait, one io_uring. The one place that includes liburing. */
+#include "base/loop.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/num.h"
+
+#define DRAIN_WAIT_NS 10000000
+
+/*
+ * Owner: whoever called loop_create(). All of it belongs to the loop's thread once that runs,
+ * except woken, stopped and wake_fd, which any thread may use.
+ */
+struct loop {
+	struct io_uring ring;
+	int wake_fd;
+	uint64_t wake_count; /* where the kernel puts what it reads from wake_fd */
+	struct loop_request wake;
+	struct loop_request cancel_all;
+	uint32_t in_flight; /* requests with pending set, these two included */
+	bool ran;           /* loop_run() was called: we are on its thread */
+	bool ending;        /* nothing new is taken */
+	_Atomic bool woken;
+	_Atomic bool stopped;
+	void (*on_wake)(void *opaque);
+	void *opaque;
+};
+
+/* liburing 2.3 has functions for what we register but forgot to export them. */
+static int ring_register(const struct io_uring *ring, unsigned int operation, const void *argument,
+			 unsigned int count)
+{
+	int rc = (int)syscall(SYS_io_uring_register, ring->ring_fd, operation, argument, count);
+
+	return rc < 0 ? -errno : rc;
+}
+
+/* ---- Queueing ---- */
+
+/* On the loop's thread a full queue is handed to the kernel, which makes room; before there is no
+ * such thread yet. */
+static struct io_uring_sqe *get_sqe(struct loop *loop)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
+
+	if (sqe || !loop->ran)
+		return sqe;
+	io_uring_submit(&loop->ring);
+	return io_uring_get_sqe(&loop->ring);
+}
+
+static int begin(struct loop *loop, struct loop_request *request, struct io_uring_sqe **sqe)
+{
+	if (request->pending)
+		return -EBUSY;
+	if (loop->ending)
+		return -ECANCELED;
+	*sqe = get_sqe(loop);
+	return *sqe ? 0 : -EAGAIN;
+}
+
+/* The last step: the request is the loop's now. */
+static void commit(struct loop *loop, struct loop_request *request, struct io_uring_sqe *sqe)
+{
+	io_uring_sqe_set_data(sqe, request);
+	request->pending = true;
+	loop->in_flight++;
+}
+
+int loop_read(struct loop *loop, struct loop_request *request, int fd, void *data, uint32_t bytes)
+{
+	struct io_uring_sqe *sqe;
+	int rc = begin(loop, request, &sqe);
+
+	if (rc)
+		return rc;
+	io_uring_prep_read(sqe, fd, data, bytes, (uint64_t)-1);
+	commit(loop, request, sqe);
+	return 0;
+}
+
+int loop_write(struct loop *loop, struct loop_request *request, int fd, const void *data,
+	       uint32_t bytes)
+{
+	struct io_uring_sqe *sqe;
+	int rc = begin(loop, request, &sqe);
+
+	if (rc)
+		return rc;
+	io_uring_prep_write(sqe, fd, data, bytes, (uint64_t)-1);
+	commit(loop, request, sqe);
+	return 0;
+}
+
+int loop_poll(struct loop *loop, struct loop_request *request, int fd, uint32_t poll_events)
+{
+	struct io_uring_sqe *sqe;
+	int rc = begin(loop, request, &sqe);
+
+	if (rc)
+		return rc;
+	io_uring_prep_poll_add(sqe, fd, poll_events);
+	commit(loop, request, sqe);
+	return 0;
+}
+
+int loop_timeout(struct loop *loop, struct loop_request *request, uint64_t ns)
+{
+	struct io_uring_sqe *sqe;
+	int rc = begin(loop, request, &sqe);
+
+	if (rc)
+		return rc;
+	/* The kernel reads it when the queue is submitted, which is later. */
+	request->timeout.tv_sec = (int64_t)(ns / NS_PER_SEC);
+	request->timeout.tv_nsec = (long long)(ns % NS_PER_SEC);
+	io_uring_prep_timeout(sqe, &request->timeout, 0, 0);
+	commit(loop, request, sqe);
+	return 0;
+}
+
+int loop_cancel(struct loop *loop, struct loop_request *request)
+{
+	struct io_uring_sqe *sqe;
+
+	if (!request->pending)
+		return -ENOENT;
+	sqe = get_sqe(loop);
+	if (!sqe)
+		return -EAGAIN;
+	/* Found by its address. The queue keeps its order, so that a later request at the same
+	 * address cannot be meant. The cancellation's own completion has no request. */
+	io_uring_prep_cancel64(sqe, (uintptr_t)request, 0);
+	io_uring_sqe_set_data(sqe, NULL);
+	return 0;
+}
+
+/* ---- Waking ---- */
+
+static void ring_the_bell(struct loop *loop)
+{
+	uint64_t one = 1;
+
+	/* Cannot fail: it would take 2^64 - 2 unread wakes. */
+	if (write(loop->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void loop_stop(struct loop *loop)
+{
+	atomic_store(&loop->stopped, true);
+	ring_the_bell(loop);
+}
+
+void loop_wake(struct loop *loop)
+{
+	/* Pairs with the exchange in take_wake(): who finds it set already is seen by the same
+	 * on_wake. */
+	if (!atomic_exchange(&loop->woken, true))
+		ring_the_bell(loop);
+}
+
+void loop_on_wake(struct loop *loop, void (*on_wake)(void *opaque), void *opaque)
+{
+	loop->on_wake = on_wake;
+	loop->opaque = opaque;
+}
+
+static void take_wake(struct loop *loop)
+{
+	if (atomic_exchange(&loop->woken, false) && loop->on_wake)
+		loop->on_wake(loop->opaque);
+}
+
+static int arm_wake(struct loop *loop)
+{
+	return loop_read(loop, &loop->wake, loop->wake_fd, &loop->wake_count,
+			 sizeof(loop->wake_count));
+}
+
+static void wake_done(struct loop_request *request, int result)
+{
+	struct loop *loop = (struct loop *)((char *)request - offsetof(struct loop, wake));
+
+	(void)result;
+	if (loop->ending)
+		return;
+	/* Armed first: on_wake may fill the queue. Where the kernel has no memory even for that,
+	 * the loop could not be reached any more: it ends. */
+	if (arm_wake(loop))
+		atomic_store(&loop->stopped, true);
+	take_wake(loop);
+}
+
+static void cancel_all_done(struct loop_request *request, int result)
+{
+	(void)request;
+	(void)result;
+}
+
+/* ---- Running ---- */
+
+/* Completes what was there when it was called: what completes meanwhile has its turn after the next
+ * look at stopped. */
+static void complete_batch(struct loop *loop)
+{
+	unsigned int count = io_uring_cq_ready(&loop->ring);
+	struct loop_request *request;
+	struct io_uring_cqe *cqe;
+	int result;
+
+	while (count-- && io_uring_peek_cqe(&loop->ring, &cqe) == 0) {
+		request = io_uring_cqe_get_data(cqe);
+		result = cqe->res;
+		io_uring_cqe_seen(&loop->ring, cqe);
+		if (!request)
+			continue;
+		request->pending = false;
+		loop->in_flight--;
+		request->done(request, result);
+	}
+}
+
+/* Not errors: a signal came, or the kernel asks to complete some requests first. */
+static bool is_passing(int rc)
+{
+	return rc == -EINTR || rc == -EAGAIN || rc == -EBUSY || rc == -ETIME;
+}
+
+/*
+ * Cancels until nothing is pending. What a worker of the kernel is busy with ends by itself, and a
+ * request may be between two states and be missed: hence rounds, with a wait between them.
+ */
+static int drain(struct loop *loop)
+{
+	struct __kernel_timespec wait = { .tv_nsec = DRAIN_WAIT_NS };
+	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
+	bool cancel = true;
+	int rc;
+
+	loop->ending = true;
+	while (loop->in_flight) {
+		sqe = cancel && !loop->cancel_all.pending ? get_sqe(loop) : NULL;
+		if (sqe) {
+			io_uring_prep_cancel64(sqe, 0,
+					       IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+			commit(loop, &loop->cancel_all, sqe);
+		}
+		cancel = !cancel;
+		rc = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &wait, NULL);
+		if (rc < 0 && !is_passing(rc))
+			return rc;
+		complete_batch(loop);
+	}
+	return 0;
+}
+
+int loop_run(struct loop *loop)
+{
+	int rc, drain_rc;
+	bool registered;
+
+	if (loop->ran)
+		return -EALREADY;
+	rc = ring_register(&loop->ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+	if (rc)
+		return rc;
+	loop->ran = true;
+	/* Spares each wait the look-up of the ring's descriptor; not having it is no error. */
+	registered = io_uring_register_ring_fd(&loop->ring) == 1;
+
+	rc = arm_wake(loop);
+	while (!rc && !atomic_load(&loop->stopped)) {
+		rc = io_uring_submit_and_wait(&loop->ring, 1);
+		rc = rc < 0 && !is_passing(rc) ? rc : 0;
+		complete_batch(loop);
+	}
+	/* A wake before the stop is not lost. */
+	take_wake(loop);
+	drain_rc = drain(loop);
+	if (registered)
+		io_uring_unregister_ring_fd(&loop->ring);
+	return rc ? rc : drain_rc;
+}
+
+/* ---- Creating ---- */
+
+static int setup_error(int rc, struct error *error)
+{
+	switch (-rc) {
+	case EPERM:
+	case EACCES:
+		return error_set(
+			error, -rc,
+			"io_uring is forbidden here: allow it with sysctl "
+			"kernel.io_uring_disabled=0 or in the container's seccomp profile");
+	case ENOSYS:
+		return error_set(error, -rc,
+				 "there is no io_uring here: the kernel lacks CONFIG_IO_URING or a "
+				 "seccomp profile hides it");
+	default:
+		return error_set(error, -rc, "cannot set up io_uring: %s", error_name(-rc));
+	}
+}
+
+/*
+ * Disabled at first: the thread that enables it becomes its one submitter, while requests may be
+ * queued by another before. With DEFER_TASKRUN (Linux 6.1) completions are posted only inside our
+ * wait: no interruption, no wake-up per completion.
+ */
+static int setup_ring(struct io_uring *ring, unsigned int entries)
+{
+	static const unsigned int flags[] = {
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+		0,
+	};
+	unsigned int i;
+	int rc = -EINVAL;
+
+	for (i = 0; i < ARRAY_SIZE(flags) && rc == -EINVAL; i++)
+		rc = io_uring_queue_init(entries, ring, flags[i] | IORING_SETUP_R_DISABLED);
+	return rc;
+}
+
+/* Whoever takes over the process can do no more with this ring than we do. */
+static int restrict_ring(struct io_uring *ring)
+{
+	static const uint8_t operations[] = { IORING_OP_READ, IORING_OP_WRITE, IORING_OP_POLL_ADD,
+					      IORING_OP_TIMEOUT, IORING_OP_ASYNC_CANCEL };
+	static const uint8_t registers[] = { IORING_REGISTER_RING_FDS, IORING_UNREGISTER_RING_FDS };
+	struct io_uring_restriction list[ARRAY_SIZE(operations) + ARRAY_SIZE(registers)];
+	unsigned int count = 0, i;
+
+	memset(list, 0, sizeof(list));
+	for (i = 0; i < ARRAY_SIZE(operations); i++, count++) {
+		list[count].opcode = IORING_RESTRICTION_SQE_OP;
+		list[count].sqe_op = operations[i];
+	}
+	for (i = 0; i < ARRAY_SIZE(registers); i++, count++) {
+		list[count].opcode = IORING_RESTRICTION_REGISTER_OP;
+		list[count].register_op = registers[i];
+	}
+	return ring_register(ring, IORING_REGISTER_RESTRICTIONS, list, count);
+}
+
+int loop_create(struct loop **loop, unsigned int entries, struct error *error)
+{
+	struct loop *created = calloc(1, sizeof(*created));
+	int rc;
+
+	if (!created)
+		return error_set(error, ENOMEM, "cannot create the I/O loop: %s",
+				 error_name(ENOMEM));
+	created->ring.ring_fd = -1;
+	created->wake.done = wake_done;
+	created->cancel_all.done = cancel_all_done;
+	created->wake_fd = eventfd(0, EFD_CLOEXEC);
+	if (created->wake_fd < 0) {
+		rc = error_set(error, errno, "cannot create an event descriptor: %s",
+			       error_name(errno));
+		goto fail;
+	}
+	rc = setup_ring(&created->ring, entries);
+	if (rc) {
+		created->ring.ring_fd = -1;
+		rc = setup_error(rc, error);
+		goto fail;
+	}
+	rc = restrict_ring(&created->ring);
+	if (rc) {
+		rc = setup_error(rc, error);
+		goto fail;
+	}
+	*loop = created;
+	return 0;
+fail:
+	loop_destroy(created);
+	return rc;
+}
+
+void loop_destroy(struct loop *loop)
+{
+	if (!loop)
+		return;
+	if (loop->ring.ring_fd >= 0)
+		io_uring_queue_exit(&loop->ring);
+	fd_close(&loop->wake_fd);
+	free(loop);
+}
