@@ -66,6 +66,12 @@ enum stet_log_level {
 	STET_LOG_DEBUG,
 };
 
+enum stet_boot {
+	STET_BOOT_AUTO,    /* what fits the kernel's file best */
+	STET_BOOT_LINUX64, /* the 64-bit entry of the Linux/x86 boot protocol */
+	STET_BOOT_PVH,     /* the PVH entry (an ELF file with the note) */
+};
+
 /* Called from any of the VM's threads, one line without its newline at a time. Must not call into
  * the library. */
 typedef void stet_log_fn(void *opaque, enum stet_log_level level, const char *line);
@@ -85,6 +91,7 @@ struct stet_config {
 	const char *kernel_path; /* bzImage or ELF vmlinux; required */
 	const char *initrd_path; /* NULL: none */
 	const char *cmdline;     /* NULL: empty */
+	enum stet_boot boot;     /* default STET_BOOT_AUTO */
 
 	uint32_t vcpu_count;         /* 1 to 32; default 1 */
 	enum stet_backing backing;   /* default STET_BACKING_AUTO */
@@ -106,6 +113,11 @@ struct stet_config {
 	void *progress_opaque;
 
 	int kick_signal; /* 0: SIGRTMIN */
+
+	/* 1: count the MMU-notifier invalidations that hit guest memory, where the host lets the
+	 * caller (a tracepoint, which the whole host then pays for while this VM exists). Default
+	 * 0. */
+	int count_invalidations;
 
 	/* CLOCK_MONOTONIC when the caller's own start began, so that phases count from there; 0:
 	 * when stet_vm_create() was called. */
@@ -156,7 +168,11 @@ STET_API enum stet_end stet_vm_end(const struct stet_vm *vm);
  * Valid until stet_vm_destroy(). */
 STET_API const char *stet_vm_report(const struct stet_vm *vm);
 
-/* Waits for the end; timeout_ms < 0 waits for ever. 0, or -ETIMEDOUT. */
+/*
+ * Waits for the end: until no vCPU runs any more and what the guest wrote to its console was taken
+ * (or nobody took it for a second). timeout_ms < 0 waits for ever. 0, or -ETIMEDOUT. Not from a
+ * callback.
+ */
 STET_API int stet_vm_wait(struct stet_vm *vm, int timeout_ms);
 
 /* Presses the ACPI power button: asks the guest to shut down. It may not listen. -ESRCH when it is

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* start: the parts of vm_create(): memory, KVM's objects, devices, vCPUs, stage 2. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "boot/boot.h"
+#include "devices/platform.h"
+#include "devices/serial.h"
+#include "mem/prefault.h"
+#include "vmm/cpu_x86.h"
+#include "vmm/kvm.h"
+#include "vmm/vm.h"
+
+#define LOOP_ENTRIES 16
+
+struct progress {
+	const struct stet_config *config;
+	const char *phase;
+};
+
+static void on_progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
+{
+	const struct progress *progress = opaque;
+
+	progress->config->progress(progress->config->progress_opaque, progress->phase, done_bytes,
+				   total_bytes);
+}
+
+/* Maps guest RAM and, unless prefault is off, populates it in the host's page tables. */
+int start_memory(struct stet_vm *vm, const struct stet_config *config, struct error *error)
+{
+	struct progress phase = { config, "populate memory" };
+	const struct prefault_progress progress = { on_progress, &phase };
+	struct backing_host host;
+	enum backing backing;
+	int ret = ram_check_bytes(config->memory_bytes, error);
+
+	if (ret)
+		return ret;
+	vm->prefault.wanted = config->prefault != STET_PREFAULT_OFF;
+	backing_probe_host(&host);
+	ret = backing_choose((enum backing)config->backing, config->memory_bytes,
+			     vm->prefault.wanted, &host, &backing, error);
+	if (ret)
+		return ret;
+	ret = ram_init(&vm->ram, config->memory_bytes, backing, error);
+	if (ret || !vm->prefault.wanted)
+		return ret;
+	ret = prefault_host(&vm->ram, config->populate_threads, config->progress ? &progress : NULL,
+			    error);
+	if (ret)
+		return ret;
+	vm->prefault.populated = true;
+	ram_lock(&vm->ram);
+	return 0;
+}
+
+/* What a VM needs before it has vCPUs: each failure is reported with the words of what was tried.
+ */
+static int create_vm(struct stet_vm *vm, struct error *error)
+{
+	int ret = kvm_create_vm(vm->kvm_fd);
+
+	if (ret < 0)
+		return error_set(error, -ret, "KVM cannot create a VM: %s", error_name(-ret));
+	vm->vm_fd = ret;
+	vm->plug.vm_fd = ret;
+	/* Deleting a slot must not throw all of stage 2 away; huge pages must not be split when
+	 * code in them runs; no PMU. */
+	if (kvm_check(vm->vm_fd, KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_SLOT_ZAP_ALL)
+		vm->zap_all_off = !kvm_enable_cap(vm->vm_fd, KVM_CAP_DISABLE_QUIRKS2,
+						  KVM_X86_QUIRK_SLOT_ZAP_ALL);
+	vm->nx_huge_pages_off = !kvm_enable_cap(vm->vm_fd, KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 0);
+	kvm_enable_cap(vm->vm_fd, KVM_CAP_PMU_CAPABILITY, KVM_PMU_CAP_DISABLE);
+	ret = kvm_create_irqchip(vm->vm_fd);
+	if (ret)
+		return error_set(error, -ret, "KVM cannot create the interrupt controllers: %s",
+				 error_name(-ret));
+	ret = kvm_create_pit(vm->vm_fd);
+	if (ret)
+		return error_set(error, -ret, "KVM cannot create the interval timer: %s",
+				 error_name(-ret));
+	return 0;
+}
+
+static int add_slots(struct stet_vm *vm, struct error *error)
+{
+	for (uint32_t i = 0; i < vm->ram.range_count; i++) {
+		const struct ram_range *range = &vm->ram.ranges[i];
+		int ret = kvm_set_slot(vm->vm_fd, i, range->gpa, range->bytes, range->host);
+
+		if (ret)
+			return error_set(error, -ret,
+					 "KVM does not take %llu MiB of memory at 0x%llx: %s",
+					 (unsigned long long)(range->bytes / MIB),
+					 (unsigned long long)range->gpa, error_name(-ret));
+	}
+	return 0;
+}
+
+/* The VM and its memory slots. The memory map is final after this. */
+int start_kvm(struct stet_vm *vm, struct error *error)
+{
+	int ret = create_vm(vm, error);
+
+	if (ret)
+		return ret;
+	vm->vm_stats_fd = kvm_stats_fd(vm->vm_fd);
+	if (vm->vm_stats_fd >= 0)
+		stats_layout_vm(&vm->vm_stats, vm->vm_stats_fd);
+	return add_slots(vm, error);
+}
+
+static void on_machine_event(void *opaque, enum machine_event event, uint8_t value)
+{
+	struct stet_vm *vm = opaque;
+
+	switch (event) {
+	case MACHINE_POWEROFF:
+		vm_end(vm, STET_END_POWEROFF);
+		break;
+	case MACHINE_RESET:
+		vm_end(vm, STET_END_RESET);
+		break;
+	case MACHINE_PANIC:
+		vm_end(vm, STET_END_PANIC);
+		break;
+	case MACHINE_CRASH_LOADED:
+		vm->crash_kernel = true;
+		break;
+	case MACHINE_MARK:
+		vm_add_mark(vm, value);
+		break;
+	}
+}
+
+static void on_loop_wake(void *opaque)
+{
+	console_on_wake(opaque);
+}
+
+static int add_console(struct stet_vm *vm, const struct stet_config *config, struct error *error)
+{
+	const struct irq_line irq = plug_irq(&vm->plug, LAYOUT_GSI_COM1);
+	int ret = loop_create(&vm->loop, LOOP_ENTRIES, error);
+
+	if (ret)
+		return ret;
+	vm->console = calloc(1, sizeof(*vm->console));
+	if (!vm->console)
+		return error_set(error, ENOMEM, "no memory for the console");
+	vm->console->in_fd = vm->console->out_fd = -1;
+	loop_on_wake(vm->loop, on_loop_wake, vm->console);
+	ret = console_init(vm->console, vm->loop, &vm->log, &irq, config->console_in_fd,
+			   config->console_out_fd, error);
+	if (ret)
+		return ret;
+	return plug_ports(&vm->plug, vm->console->serial, LAYOUT_PORT_COM1, SERIAL_BYTES, error);
+}
+
+/* The whole machine, in one place: what device, at which port. */
+int start_devices(struct stet_vm *vm, const struct stet_config *config, struct error *error)
+{
+	const struct machine machine = { on_machine_event, vm };
+	const struct irq_line acpi_irq = plug_irq(&vm->plug, LAYOUT_GSI_ACPI);
+	struct plug *plug = &vm->plug;
+	int ret = 0;
+
+	if (config->console_in_fd >= 0 || config->console_out_fd >= 0)
+		ret = add_console(vm, config, error);
+	if (!ret)
+		ret = plug_ports(plug, rtc_create(), LAYOUT_PORT_RTC, RTC_BYTES, error);
+	if (!ret)
+		ret = plug_ports(plug, i8042_create(&machine), LAYOUT_PORT_I8042, I8042_BYTES,
+				 error);
+	if (!ret)
+		ret = plug_ports(plug, reset_create(&machine), LAYOUT_PORT_RESET, RESET_BYTES,
+				 error);
+	if (!ret)
+		ret = plug_ports(plug, pvpanic_create(&machine), LAYOUT_PORT_PVPANIC, PVPANIC_BYTES,
+				 error);
+	if (!ret)
+		ret = plug_ports(plug, mark_create(&machine), LAYOUT_PORT_MARK, MARK_BYTES, error);
+	if (!ret) {
+		vm->acpi_pm = acpi_pm_create(&machine, &acpi_irq);
+		ret = plug_ports(plug, vm->acpi_pm, LAYOUT_PORT_ACPI, ACPI_PM_BYTES, error);
+	}
+	bus_freeze(&plug->pio);
+	bus_freeze(&plug->mmio);
+	return ret;
+}
+
+static int init_vcpus(struct stet_vm *vm, struct cpu_model *model, struct error *error)
+{
+	int page_bytes = kvm_vcpu_mmap_bytes(vm->kvm_fd);
+	int ret, tsc_khz;
+
+	if (page_bytes < (int)sizeof(struct kvm_run))
+		return error_set(error, EIO, "KVM's vCPU page is too small (%d)", page_bytes);
+	for (uint32_t id = 0; id < vm->vcpu_count; id++) {
+		ret = vcpu_init(&vm->vcpus[id], vm->vm_fd, id, page_bytes, error);
+		if (ret)
+			return ret;
+	}
+	tsc_khz = kvm_tsc_khz(vm->vcpus[0].fd);
+	ret = cpu_model_init(model, vm->kvm_fd, vm->vcpu_count, tsc_khz > 0 ? (uint32_t)tsc_khz : 0,
+			     error);
+	for (uint32_t id = 0; !ret && id < vm->vcpu_count; id++) {
+		ret = cpu_set_cpuid(model, vm->vcpus[id].fd, id, error);
+		if (!ret)
+			ret = cpu_set_state(vm->vcpus[id].fd, id, &vm->image, error);
+	}
+	return ret;
+}
+
+/* vCPUs with their CPUID and the registers of their first instruction. */
+int start_vcpus(struct stet_vm *vm, uint32_t count, struct error *error)
+{
+	struct cpu_model *model = malloc(sizeof(*model));
+	int ret;
+
+	vm->vcpus = calloc(count, sizeof(*vm->vcpus));
+	if (!model || !vm->vcpus) {
+		free(model);
+		return error_set(error, ENOMEM, "no memory for %u vCPUs", count);
+	}
+	vm->vcpu_count = count;
+	for (uint32_t id = 0; id < count; id++)
+		vm->vcpus[id].fd = vm->vcpus[id].stats_fd = -1;
+	ret = init_vcpus(vm, model, error);
+	if (!ret && vm->vcpus[0].stats_fd >= 0)
+		stats_layout_vcpu(&vm->vcpu_stats, vm->vcpus[0].stats_fd);
+	free(model);
+	return ret;
+}
+
+static int map_piece(void *opaque, unsigned int worker, uint64_t gpa, uint64_t bytes)
+{
+	const struct stet_vm *vm = opaque;
+
+	return kvm_prefault(vm->vcpus[worker].fd, gpa, bytes);
+}
+
+/* A page without RAM answers ENOENT, and its MMIO entry is in place then. */
+static void map_windows(struct stet_vm *vm)
+{
+	size_t count;
+	const struct layout_range *windows = layout_device_windows(&count);
+
+	for (size_t i = 0; i < count; i++) {
+		for (uint64_t at = 0; at < windows[i].bytes; at += LAYOUT_PAGE_BYTES) {
+			int ret = kvm_prefault(vm->vcpus[0].fd, windows[i].gpa + at,
+					       LAYOUT_PAGE_BYTES);
+
+			if (!ret || ret == -ENOENT)
+				vm->prefault.windows++;
+		}
+	}
+}
+
+/* Maps RAM and device windows in KVM's page tables. Last: the memory map and the CPUID are final.
+ */
+int start_stage2(struct stet_vm *vm, const struct stet_config *config, struct error *error)
+{
+	struct progress phase = { config, "map stage 2" };
+	const struct prefault_progress progress = { on_progress, &phase };
+	int ret;
+
+	if (!vm->prefault.wanted)
+		return 0;
+	ret = prefault_stage2(&vm->ram, vm->vcpu_count, map_piece, vm,
+			      config->progress ? &progress : NULL);
+	if (!ret) {
+		vm->prefault.mapped = true;
+		map_windows(vm);
+		return 0;
+	}
+	vm->prefault.code = -ret;
+	if (ret != -EOPNOTSUPP)
+		return error_set(error, -ret, "KVM cannot map guest memory in stage 2: %s",
+				 error_name(-ret));
+	if (config->prefault == STET_PREFAULT_REQUIRE)
+		return error_set(
+			error, EOPNOTSUPP,
+			"this host cannot prefault stage 2 (no KVM_PRE_FAULT_MEMORY: it needs "
+			"Linux 6.11 and two-dimensional paging; see 'stet info')");
+	log_line(&vm->log, LOG_LEVEL_WARNING,
+		 "this host cannot prefault stage 2 (see 'stet info'): the guest will take faults");
+	return 0;
+}
