@@ -17,18 +17,17 @@
 
 struct cpu_model {
 	uint32_t vcpu_count;
-	uint32_t id_bits; /* bits of an APIC id that number the cores */
-	struct kvm_cpuid2 cpuid;
-	struct kvm_cpuid_entry2
-		entries[CPU_CPUID_ENTRIES_MAX]; /* follows cpuid: its flexible array */
+	uint32_t id_bits;        /* bits of an APIC id that number the cores */
+	struct kvm_cpuid2 cpuid; /* its entries follow: room for CPU_CPUID_ENTRIES_MAX */
 };
 
 /*
  * Makes the model from what the host supports: cores of one socket, x2APIC, TSC deadline timer, the
  * TSC's and APIC timer's frequencies (tsc_khz, 0 where unknown), no PMU, no nested virtualization.
+ * The caller frees *model.
  */
-int cpu_model_init(struct cpu_model *model, int kvm_fd, uint32_t vcpu_count, uint32_t tsc_khz,
-		   struct error *error);
+int cpu_model_create(struct cpu_model **model, int kvm_fd, uint32_t vcpu_count, uint32_t tsc_khz,
+		     struct error *error);
 
 /* KVM_SET_CPUID2. Must come before stage 2 is prefaulted (its depth may depend on it). */
 int cpu_set_cpuid(struct cpu_model *model, int vcpu_fd, uint32_t id, struct error *error);

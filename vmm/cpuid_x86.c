@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cpuid_x86: the CPUID table of the guest (Intel SDM volume 2A CPUID; AMD APM volume 3 appendix E;
  * KVM's cpuid.rst). */
-#include <string.h>
+#include <errno.h>
+#include <stdlib.h>
 
 #include "base/num.h"
 #include "vmm/cpu_x86.h"
@@ -39,7 +40,7 @@
 static struct kvm_cpuid_entry2 *find(struct cpu_model *model, uint32_t function, uint32_t index)
 {
 	for (uint32_t i = 0; i < model->cpuid.nent; i++) {
-		struct kvm_cpuid_entry2 *entry = &model->entries[i];
+		struct kvm_cpuid_entry2 *entry = &model->cpuid.entries[i];
 
 		if (entry->function == function && entry->index == index)
 			return entry;
@@ -55,7 +56,7 @@ static struct kvm_cpuid_entry2 *obtain(struct cpu_model *model, uint32_t functio
 
 	if (entry || model->cpuid.nent == CPU_CPUID_ENTRIES_MAX)
 		return entry;
-	entry = &model->entries[model->cpuid.nent++];
+	entry = &model->cpuid.entries[model->cpuid.nent++];
 	*entry = (struct kvm_cpuid_entry2){ .function = function, .index = index, .flags = flags };
 	return entry;
 }
@@ -65,8 +66,8 @@ static void drop(struct cpu_model *model, uint32_t function)
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < model->cpuid.nent; i++)
-		if (model->entries[i].function != function)
-			model->entries[kept++] = model->entries[i];
+		if (model->cpuid.entries[i].function != function)
+			model->cpuid.entries[kept++] = model->cpuid.entries[i];
 	model->cpuid.nent = kept;
 }
 
@@ -114,7 +115,7 @@ static void set_caches(struct cpu_model *model)
 	uint32_t cores = (1u << model->id_bits) - 1;
 
 	for (uint32_t i = 0; i < model->cpuid.nent; i++) {
-		struct kvm_cpuid_entry2 *entry = &model->entries[i];
+		struct kvm_cpuid_entry2 *entry = &model->cpuid.entries[i];
 		uint32_t level = (entry->eax >> 5) & 7;
 		uint32_t sharing = level >= 3 ? cores : 0;
 
@@ -183,26 +184,29 @@ static void set_frequencies(struct cpu_model *model, uint32_t tsc_khz)
 	}
 }
 
-int cpu_model_init(struct cpu_model *model, int kvm_fd, uint32_t vcpu_count, uint32_t tsc_khz,
-		   struct error *error)
+int cpu_model_create(struct cpu_model **out, int kvm_fd, uint32_t vcpu_count, uint32_t tsc_khz,
+		     struct error *error)
 {
+	struct cpu_model *model =
+		calloc(1, sizeof(*model) + CPU_CPUID_ENTRIES_MAX * sizeof(struct kvm_cpuid_entry2));
 	int ret;
 
-	_Static_assert(offsetof(struct cpu_model, entries) ==
-			       offsetof(struct cpu_model, cpuid) + sizeof(struct kvm_cpuid2),
-		       "the entries follow the head");
-	memset(model, 0, sizeof(*model));
+	if (!model)
+		return error_set(error, ENOMEM, "no memory for the CPUID table");
 	model->vcpu_count = vcpu_count;
 	while ((1u << model->id_bits) < vcpu_count)
 		model->id_bits++;
 	ret = kvm_supported_cpuid(kvm_fd, &model->cpuid);
-	if (ret)
+	if (ret) {
+		free(model);
 		return error_set(error, -ret, "KVM does not say which CPUID it supports: %s",
 				 error_name(-ret));
+	}
 	set_features(model);
 	set_caches(model);
 	set_topology(model);
 	set_frequencies(model, tsc_khz);
+	*out = model;
 	return 0;
 }
 
@@ -210,7 +214,7 @@ int cpu_model_init(struct cpu_model *model, int kvm_fd, uint32_t vcpu_count, uin
 static void set_id(struct cpu_model *model, uint32_t id)
 {
 	for (uint32_t i = 0; i < model->cpuid.nent; i++) {
-		struct kvm_cpuid_entry2 *entry = &model->entries[i];
+		struct kvm_cpuid_entry2 *entry = &model->cpuid.entries[i];
 
 		if (entry->function == 1)
 			entry->ebx = (entry->ebx & 0x00ffffff) | id << 24;

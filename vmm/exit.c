@@ -20,10 +20,11 @@ static enum exit_verdict exit_io(const struct exit_target *target, const struct 
 {
 	const struct kvm_run *run = page->run;
 	uint64_t bytes = (uint64_t)run->io.size * run->io.count;
-	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+	uint8_t *data;
 
 	if (!num_within(run->io.data_offset, bytes, page->bytes))
 		return crash(why, "KVM placed port data outside the vCPU's page");
+	data = (uint8_t *)run + run->io.data_offset;
 	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
 		if (run->io.direction == KVM_EXIT_IO_OUT)
 			bus_write(target->pio, run->io.port, run->io.size, data);

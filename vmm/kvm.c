@@ -132,12 +132,14 @@ int kvm_set_cpuid(int vcpu_fd, const struct kvm_cpuid2 *cpuid)
 
 int kvm_set_msr(int vcpu_fd, uint32_t index, uint64_t value)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msrs = { .head = { .nmsrs = 1 }, .entry = { .index = index, .data = value } };
-	int ret = kvm_ioctl(vcpu_fd, KVM_SET_MSRS, &msrs);
+	_Alignas(struct kvm_msrs)
+		uint8_t buffer[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)] = { 0 };
+	struct kvm_msrs *msrs = (struct kvm_msrs *)buffer;
+	int ret;
 
+	msrs->nmsrs = 1;
+	msrs->entries[0] = (struct kvm_msr_entry){ .index = index, .data = value };
+	ret = kvm_ioctl(vcpu_fd, KVM_SET_MSRS, msrs);
 	if (ret < 0)
 		return ret;
 	return ret == 1 ? 0 : -EINVAL;
@@ -171,7 +173,7 @@ int kvm_set_sregs(int vcpu_fd, const struct kvm_sregs *sregs)
 int kvm_set_signal_mask(int vcpu_fd, const sigset_t *mask)
 {
 	/* The kernel's signal set is 64 bits, the C library's is longer. */
-	uint8_t buffer[sizeof(struct kvm_signal_mask) + 8];
+	_Alignas(struct kvm_signal_mask) uint8_t buffer[sizeof(struct kvm_signal_mask) + 8];
 	struct kvm_signal_mask *argument = (struct kvm_signal_mask *)buffer;
 
 	argument->len = 8;

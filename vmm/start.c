@@ -191,46 +191,46 @@ int start_devices(struct stet_vm *vm, const struct stet_config *config, struct e
 	return ret;
 }
 
-static int init_vcpus(struct stet_vm *vm, struct cpu_model *model, struct error *error)
+static int create_vcpus(struct stet_vm *vm, struct error *error)
 {
 	int page_bytes = kvm_vcpu_mmap_bytes(vm->kvm_fd);
-	int ret, tsc_khz;
 
 	if (page_bytes < (int)sizeof(struct kvm_run))
 		return error_set(error, EIO, "KVM's vCPU page is too small (%d)", page_bytes);
 	for (uint32_t id = 0; id < vm->vcpu_count; id++) {
-		ret = vcpu_init(&vm->vcpus[id], vm->vm_fd, id, page_bytes, error);
+		int ret = vcpu_init(&vm->vcpus[id], vm->vm_fd, id, page_bytes, error);
+
 		if (ret)
 			return ret;
 	}
-	tsc_khz = kvm_tsc_khz(vm->vcpus[0].fd);
-	ret = cpu_model_init(model, vm->kvm_fd, vm->vcpu_count, tsc_khz > 0 ? (uint32_t)tsc_khz : 0,
-			     error);
-	for (uint32_t id = 0; !ret && id < vm->vcpu_count; id++) {
-		ret = cpu_set_cpuid(model, vm->vcpus[id].fd, id, error);
-		if (!ret)
-			ret = cpu_set_state(vm->vcpus[id].fd, id, &vm->image, error);
-	}
-	return ret;
+	return 0;
 }
 
 /* vCPUs with their CPUID and the registers of their first instruction. */
 int start_vcpus(struct stet_vm *vm, uint32_t count, struct error *error)
 {
-	struct cpu_model *model = malloc(sizeof(*model));
-	int ret;
+	struct cpu_model *model = NULL;
+	int ret, tsc_khz;
 
 	vm->vcpus = calloc(count, sizeof(*vm->vcpus));
-	if (!model || !vm->vcpus) {
-		free(model);
+	if (!vm->vcpus)
 		return error_set(error, ENOMEM, "no memory for %u vCPUs", count);
-	}
 	vm->vcpu_count = count;
 	for (uint32_t id = 0; id < count; id++)
 		vm->vcpus[id].fd = vm->vcpus[id].stats_fd = -1;
-	ret = init_vcpus(vm, model, error);
-	if (!ret && vm->vcpus[0].stats_fd >= 0)
+	ret = create_vcpus(vm, error);
+	if (ret)
+		return ret;
+	if (vm->vcpus[0].stats_fd >= 0)
 		stats_layout_vcpu(&vm->vcpu_stats, vm->vcpus[0].stats_fd);
+	tsc_khz = kvm_tsc_khz(vm->vcpus[0].fd);
+	ret = cpu_model_create(&model, vm->kvm_fd, count, tsc_khz > 0 ? (uint32_t)tsc_khz : 0,
+			       error);
+	for (uint32_t id = 0; !ret && id < count; id++) {
+		ret = cpu_set_cpuid(model, vm->vcpus[id].fd, id, error);
+		if (!ret)
+			ret = cpu_set_state(vm->vcpus[id].fd, id, &vm->image, error);
+	}
 	free(model);
 	return ret;
 }
