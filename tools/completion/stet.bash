@@ -24,6 +24,7 @@ _stet_value()
 	-c | --cpus) _stet_words "1 2 4 8 16 32" ;;
 	-m | --memory) _stet_words "128M 256M 512M 1G 2G 4G 8G" ;;
 	--backing) _stet_words "auto hugetlb-1G hugetlb-2M thp 4k" ;;
+	--boot) _stet_words "auto linux64 pvh" ;;
 	--prefault) _stet_words "on off require" ;;
 	--console)
 		if [[ $cur == file:* ]]; then
@@ -42,8 +43,8 @@ _stet_value()
 _stet()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local run_options="--kernel --initrd --cmdline --cpus --memory --backing --prefault
-		--console --stats --json --log-level --verbose --quiet --help"
+	local run_options="--kernel --initrd --cmdline --cpus --memory --backing --prefault --boot
+		--console --stats --json --count-invalidations --log-level --verbose --quiet --help"
 
 	COMPREPLY=()
 	# bash splits at = and : (COMP_WORDBREAKS): "--backing=th" comes as three words.

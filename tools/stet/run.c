@@ -33,9 +33,11 @@ struct run_options {
 	uint64_t memory_bytes;
 	int backing;
 	int prefault;
+	int boot;
 	const char *console; /* "tty", "none" or "file:PATH" */
 	const char *stats;   /* NULL: none; "": not to a file */
 	bool json;
+	bool count_invalidations;
 	int log_level;
 	int verbose;
 	bool quiet;
@@ -74,6 +76,13 @@ static const struct option_choice prefaults[] = {
 	{ NULL, 0 },
 };
 
+static const struct option_choice boots[] = {
+	{ "auto", STET_BOOT_AUTO },
+	{ "linux64", STET_BOOT_LINUX64 },
+	{ "pvh", STET_BOOT_PVH },
+	{ NULL, 0 },
+};
+
 static const struct option_choice log_levels[] = {
 	{ "error", STET_LOG_ERROR },
 	{ "warning", STET_LOG_WARNING },
@@ -100,6 +109,9 @@ static const struct option options[] = {
 	{ 0, "prefault", "on|off|require", OPTION_CHOICE, FIELD(prefault), prefaults,
 	  "map all memory before the guest runs: on (as far as the\n"
 	  "host can), off, or require (else fail) (default on)" },
+	{ 0, "boot", "PROTOCOL", OPTION_CHOICE, FIELD(boot), boots,
+	  "how the kernel is entered: auto (as its file suggests),\n"
+	  "linux64 or pvh (default auto)" },
 	{ 0, "console", "tty|none|file:PATH", OPTION_TEXT, FIELD(console), NULL,
 	  "serial console: standard input and output, none, or output\n"
 	  "to a file (default tty)" },
@@ -108,6 +120,9 @@ static const struct option options[] = {
 	{ 0, "json", NULL, OPTION_FLAG, FIELD(json), NULL,
 	  "the statistics as JSON; without FILE to standard output,\n"
 	  "or to standard error where the console has that" },
+	{ 0, "count-invalidations", NULL, OPTION_FLAG, FIELD(count_invalidations), NULL,
+	  "count in the statistics how often the host took guest\n"
+	  "memory away (a tracepoint; needs the right to use perf)" },
 	{ 0, "log-level", "LEVEL", OPTION_CHOICE, FIELD(log_level), log_levels,
 	  "error, warning, info or debug (default warning)" },
 	{ 'v', "verbose", NULL, OPTION_REPEAT, FIELD(verbose), NULL, "one log level more" },
@@ -203,6 +218,8 @@ static void fill_config(const struct run *run, struct stet_config *config)
 	config->memory_bytes = wanted->memory_bytes;
 	config->backing = (enum stet_backing)wanted->backing;
 	config->prefault = (enum stet_prefault)wanted->prefault;
+	config->boot = (enum stet_boot)wanted->boot;
+	config->count_invalidations = wanted->count_invalidations;
 	config->console_in_fd = run->console_in ? run->console.read_fd : -1;
 	config->console_out_fd = run->console_out_fd;
 	config->log = message_log;
@@ -370,10 +387,13 @@ static int say_end(struct run *run)
 		return EXIT_SIGNAL + run->end_signal;
 	if ((size_t)end >= sizeof(ends) / sizeof(ends[0]))
 		return EXIT_STET;
-	if (ends[end].line && (!run->options.quiet || end == STET_END_ERROR))
-		message("%s", ends[end].line);
 	if (*report)
-		(void)message_write(STDERR_FILENO, report);
+		message("%.*s", (int)strcspn(report, "\n"), report);
+	else if (ends[end].line && (!run->options.quiet || ends[end].code == EXIT_STET))
+		message("%s", ends[end].line);
+	report += strcspn(report, "\n");
+	if (*report)
+		(void)message_write(STDERR_FILENO, report + 1);
 	return ends[end].code;
 }
 
@@ -385,7 +405,10 @@ static int stay(struct run *run)
 	signals_ready(&run->signals);
 	while (stet_vm_end(run->vm) == STET_END_NONE && !run->end_signal && !run->quit)
 		turn(run);
-	(void)stet_vm_stop(run->vm);
+	if (run->end_signal || run->quit)
+		(void)stet_vm_stop(run->vm);
+	else
+		(void)stet_vm_wait(run->vm, -1); /* for the last of the guest's output */
 	terminal_close();
 	code = say_end(run);
 	if (run->stats_fd >= 0 &&
@@ -434,6 +457,7 @@ int verb_run(char **arguments, uint64_t start_ns)
 			     .memory_bytes = UINT64_C(512) << 20,
 			     .backing = STET_BACKING_AUTO,
 			     .prefault = STET_PREFAULT_ON,
+			     .boot = STET_BOOT_AUTO,
 			     .console = "tty",
 			     .log_level = STET_LOG_WARNING },
 		.console_out_fd = -1,
