@@ -15,21 +15,28 @@ static enum exit_verdict crash(const char **why, const char *text)
 	return EXIT_CRASH;
 }
 
+/* The page's head is read once: data that (against the document) lies over it must not change a
+ * size in mid-loop. */
 static enum exit_verdict exit_io(const struct exit_target *target, const struct exit_page *page,
 				 const char **why)
 {
 	const struct kvm_run *run = page->run;
-	uint64_t bytes = (uint64_t)run->io.size * run->io.count;
+	const uint64_t offset = run->io.data_offset;
+	const uint32_t size = run->io.size, count = run->io.count;
+	const uint16_t port = run->io.port;
+	const bool out = run->io.direction == KVM_EXIT_IO_OUT;
 	uint8_t *data;
 
-	if (!num_within(run->io.data_offset, bytes, page->bytes))
+	if (size != 1 && size != 2 && size != 4)
+		return crash(why, "KVM reported a port access of neither 1, 2 nor 4 bytes");
+	if (!num_within(offset, (uint64_t)size * count, page->bytes))
 		return crash(why, "KVM placed port data outside the vCPU's page");
-	data = (uint8_t *)run + run->io.data_offset;
-	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
-		if (run->io.direction == KVM_EXIT_IO_OUT)
-			bus_write(target->pio, run->io.port, run->io.size, data);
+	data = (uint8_t *)page->run + offset;
+	for (uint32_t i = 0; i < count; i++, data += size) {
+		if (out)
+			bus_write(target->pio, port, size, data);
 		else
-			bus_read(target->pio, run->io.port, run->io.size, data);
+			bus_read(target->pio, port, size, data);
 	}
 	return EXIT_CONTINUE;
 }

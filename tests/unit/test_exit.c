@@ -158,7 +158,16 @@ static void port_data_outside(void **state)
 		assert_int_equal(handle(f, &why), EXIT_CRASH);
 		assert_non_null(why);
 	}
+	for (unsigned int size = 0; size < 256; size++) {
+		const char *why;
+
+		if (size == 1 || size == 2 || size == 4)
+			continue;
+		set_io(f, KVM_EXIT_IO_IN, (uint8_t)size, 1, 4096);
+		assert_int_equal(handle(f, &why), EXIT_CRASH);
+	}
 	assert_int_equal(f->port.writes, 0);
+	assert_int_equal(f->port.reads, 0);
 }
 
 static void unclaimed_port_is_ones(void **state)
