@@ -62,9 +62,10 @@ struct virtio_type {
 	 * called again soon.
 	 */
 	bool (*kick)(struct virtio *virtio, unsigned int queue);
-	/* The driver wrote to the configuration space; the bytes are in virtio->config. May be
-	 * NULL: then nothing in it can be written. */
-	void (*config_written)(struct virtio *virtio, uint32_t offset, uint32_t bytes);
+	/* The driver writes to the configuration space, within config_bytes: the device takes into
+	 * virtio->config what may be written. NULL: nothing. */
+	void (*config_written)(struct virtio *virtio, uint32_t offset, uint32_t bytes,
+			       uint64_t value);
 	/* Forget what the driver set up. Requests in flight go on (see above). May be NULL. */
 	void (*reset)(struct virtio *virtio);
 	/* Nothing is in flight and no lock is held. Frees it. */
