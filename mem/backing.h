@@ -45,6 +45,10 @@ struct backing_host {
 
 void backing_probe_host(struct backing_host *host);
 
+/* The same for one call of backing_choose() with these arguments: what that does not look at is
+ * left 0. Each file not read spares a start about 15 thousand instructions. */
+void backing_probe_for(struct backing_host *host, enum backing wanted, uint64_t bytes);
+
 /*
  * Turns BACKING_AUTO into one that has room for bytes, and checks one that was asked for. *chosen
  * is untouched on failure. Errors name what is short and the command that mends it: -ENOMEM (pool

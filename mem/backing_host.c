@@ -42,27 +42,45 @@ static uint64_t pool_number(const char *size, const char *name)
 	return number;
 }
 
-/* One pool. Its numbers are read one after the other and may not fit together: hence no plain
- * differences. */
-static bool probe_pool(const char *size, uint64_t *free, uint64_t *total, uint64_t *spare)
+/*
+ * One pool; its size and what it may grow by only where it has less than wanted pages. The numbers
+ * are read one after the other and may not fit together: hence no plain differences. False where
+ * there is no such pool.
+ */
+static bool probe_pool(const char *size, uint64_t wanted, uint64_t *free, uint64_t *total,
+		       uint64_t *spare)
 {
 	uint64_t used;
 	char path[128];
 
-	snprintf(path, sizeof(path), POOL_DIRECTORY "%s/nr_hugepages", size);
-	if (!read_number(path, total))
+	snprintf(path, sizeof(path), POOL_DIRECTORY "%s/free_hugepages", size);
+	if (!read_number(path, free))
 		return false;
-	*free = *total ? pool_number(size, "free_hugepages") : 0;
 	if (*free) {
 		used = pool_number(size, "resv_hugepages");
 		*free -= num_min(used, *free);
 	}
+	if (*free >= wanted)
+		return true;
+	*total = num_max(pool_number(size, "nr_hugepages"), *free);
 	*spare = pool_number(size, "nr_overcommit_hugepages");
 	if (*spare) {
 		used = pool_number(size, "surplus_hugepages");
 		*spare -= num_min(used, *spare);
 	}
 	return true;
+}
+
+static void probe_2m(struct backing_host *host, uint64_t wanted)
+{
+	host->hugetlb_2m_missing = !probe_pool("2048kB", wanted, &host->hugetlb_2m_free,
+					       &host->hugetlb_2m_total, &host->hugetlb_2m_spare);
+}
+
+static void probe_1g(struct backing_host *host, uint64_t wanted)
+{
+	host->hugetlb_1g_missing = !probe_pool("1048576kB", wanted, &host->hugetlb_1g_free,
+					       &host->hugetlb_1g_total, &host->hugetlb_1g_spare);
 }
 
 /* The word in brackets is the one in force: "always [madvise] never". */
@@ -143,11 +161,30 @@ static uint64_t probe_cgroup_limit(void)
 void backing_probe_host(struct backing_host *host)
 {
 	memset(host, 0, sizeof(*host));
-	host->hugetlb_2m_missing = !probe_pool("2048kB", &host->hugetlb_2m_free,
-					       &host->hugetlb_2m_total, &host->hugetlb_2m_spare);
-	host->hugetlb_1g_missing = !probe_pool("1048576kB", &host->hugetlb_1g_free,
-					       &host->hugetlb_1g_total, &host->hugetlb_1g_spare);
+	probe_2m(host, UINT64_MAX);
+	probe_1g(host, UINT64_MAX);
 	host->thp = probe_thp();
+	probe_memory(host);
+	host->memory_limit_bytes = probe_cgroup_limit();
+}
+
+void backing_probe_for(struct backing_host *host, enum backing wanted, uint64_t bytes)
+{
+	uint64_t pages_2m = bytes / (2 * MIB);
+
+	memset(host, 0, sizeof(*host));
+	if (wanted == BACKING_HUGETLB_1G) {
+		probe_1g(host, bytes / GIB);
+		return;
+	}
+	if (wanted == BACKING_AUTO || wanted == BACKING_HUGETLB_2M)
+		probe_2m(host, pages_2m);
+	if (wanted == BACKING_HUGETLB_2M ||
+	    (wanted == BACKING_AUTO && num_is_aligned(bytes, 2 * MIB) &&
+	     pages_2m <= host->hugetlb_2m_free))
+		return;
+	if (wanted != BACKING_4K)
+		host->thp = probe_thp();
 	probe_memory(host);
 	host->memory_limit_bytes = probe_cgroup_limit();
 }

@@ -7,7 +7,9 @@
 #include <linux/mman.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 
+#include "base/fd.h"
 #include "base/num.h"
 #include "mem/numa.h"
 
@@ -194,12 +196,28 @@ void ram_fini(struct ram *ram)
 	memset(ram, 0, sizeof(*ram));
 }
 
+/*
+ * Where a host has no swap and lets compaction move locked pages, a lock changes nothing. It costs
+ * nothing either, except for small pages, when they are given back (700 instructions each).
+ */
+static bool is_lock_useful(const struct ram *ram)
+{
+	struct sysinfo info;
+	char text[16];
+
+	if (ram->backing != BACKING_4K)
+		return true;
+	if (sysinfo(&info) || info.totalswap)
+		return true;
+	return fd_read_text("/proc/sys/vm/compact_unevictable_allowed", text, sizeof(text)) < 0 ||
+	       text[0] == '0';
+}
+
 void ram_lock(struct ram *ram)
 {
-	if (is_hugetlb(ram->backing))
+	if (is_hugetlb(ram->backing) || !is_lock_useful(ram))
 		return;
-	/* MLOCK_ONFAULT: pages are there already, looking for missing ones would be a second walk.
-	 */
+	/* MLOCK_ONFAULT: locking populates nothing. */
 	ram->locked = mlock2(ram->host, ram->mapped_bytes, MLOCK_ONFAULT) == 0;
 }
 

@@ -49,7 +49,11 @@ int ram_check_bytes(uint64_t bytes, struct error *error);
 int ram_init(struct ram *ram, uint64_t bytes, enum backing backing, struct error *error);
 void ram_fini(struct ram *ram); /* a zeroed one is fine */
 
-/* Locks populated memory where the limit allows; sets ram->locked. Not being allowed is no error.
+/*
+ * Locks the memory, present and future pages, where the limit allows and where that is of use
+ * (hugetlb pages need none; neither do small ones on a host without swap); sets ram->locked. Not
+ * being allowed is no error. Best before prefault_host(): locking 4K pages that are there costs a
+ * fifth of populating them, locking none costs nothing.
  */
 void ram_lock(struct ram *ram);
 

@@ -39,7 +39,7 @@ int start_memory(struct stet_vm *vm, const struct stet_config *config, struct er
 	if (ret)
 		return ret;
 	vm->prefault.wanted = config->prefault != STET_PREFAULT_OFF;
-	backing_probe_host(&host);
+	backing_probe_for(&host, (enum backing)config->backing, config->memory_bytes);
 	ret = backing_choose((enum backing)config->backing, config->memory_bytes,
 			     vm->prefault.wanted, &host, &backing, error);
 	if (ret)
@@ -47,12 +47,12 @@ int start_memory(struct stet_vm *vm, const struct stet_config *config, struct er
 	ret = ram_init(&vm->ram, config->memory_bytes, backing, error);
 	if (ret || !vm->prefault.wanted)
 		return ret;
+	ram_lock(&vm->ram);
 	ret = prefault_host(&vm->ram, config->populate_threads, config->progress ? &progress : NULL,
 			    error);
 	if (ret)
 		return ret;
 	vm->prefault.populated = true;
-	ram_lock(&vm->ram);
 	return 0;
 }
 

@@ -171,6 +171,37 @@ static void short_memory(void **state)
 	expect(BACKING_4K, GIB, true, &host, BACKING_4K);
 }
 
+/* The short probe leads to the same choice, or the same words, as the long one. */
+static void short_probe(void **state)
+{
+	static const uint64_t sizes[] = { 2 * MIB, 128 * MIB, 4 * GIB, 400 * GIB };
+	struct backing_host whole, part;
+	unsigned int kind, i;
+
+	(void)state;
+	for (kind = 0; kind < BACKING_COUNT; kind++) {
+		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+			enum backing wanted = (enum backing)kind;
+			enum backing chosen[2] = { BACKING_AUTO, BACKING_AUTO };
+			struct error errors[2] = { { 0 }, { 0 } };
+
+			backing_probe_host(&whole);
+			backing_probe_for(&part, wanted, sizes[i]);
+			/* What changes by itself between the two. */
+			part.memory_available_bytes =
+				num_min(part.memory_available_bytes, whole.memory_available_bytes);
+			if (part.memory_available_bytes)
+				whole.memory_available_bytes = part.memory_available_bytes;
+			assert_int_equal(backing_choose(wanted, sizes[i], true, &part, &chosen[0],
+							&errors[0]),
+					 backing_choose(wanted, sizes[i], true, &whole, &chosen[1],
+							&errors[1]));
+			assert_int_equal(chosen[0], chosen[1]);
+			assert_string_equal(errors[0].text, errors[1].text);
+		}
+	}
+}
+
 static void this_host(void **state)
 {
 	struct backing_host host;
@@ -195,6 +226,7 @@ int main(void)
 		cmocka_unit_test(automatic),    cmocka_unit_test(short_pool),
 		cmocka_unit_test(gigabytes),    cmocka_unit_test(small_pages),
 		cmocka_unit_test(short_memory), cmocka_unit_test(this_host),
+		cmocka_unit_test(short_probe),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
