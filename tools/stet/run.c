@@ -37,7 +37,6 @@ struct run_options {
 	const char *console; /* "tty", "none" or "file:PATH" */
 	const char *stats;   /* NULL: none; "": not to a file */
 	bool json;
-	bool count_invalidations;
 	int log_level;
 	int verbose;
 	bool quiet;
@@ -116,13 +115,11 @@ static const struct option options[] = {
 	  "serial console: standard input and output, none, or output\n"
 	  "to a file (default tty)" },
 	{ 0, "stats", "FILE", OPTION_OPTIONAL_TEXT, FIELD(stats), NULL,
-	  "write statistics at the end, to FILE or standard error" },
+	  "write statistics at the end, to FILE or standard error; who may\n"
+	  "use perf also sees when the host took guest memory away" },
 	{ 0, "json", NULL, OPTION_FLAG, FIELD(json), NULL,
 	  "the statistics as JSON; without FILE to standard output,\n"
 	  "or to standard error where the console has that" },
-	{ 0, "count-invalidations", NULL, OPTION_FLAG, FIELD(count_invalidations), NULL,
-	  "count in the statistics how often the host took guest\n"
-	  "memory away (a tracepoint; needs the right to use perf)" },
 	{ 0, "log-level", "LEVEL", OPTION_CHOICE, FIELD(log_level), log_levels,
 	  "error, warning, info or debug (default warning)" },
 	{ 'v', "verbose", NULL, OPTION_REPEAT, FIELD(verbose), NULL, "one log level more" },
@@ -219,7 +216,7 @@ static void fill_config(const struct run *run, struct stet_config *config)
 	config->backing = (enum stet_backing)wanted->backing;
 	config->prefault = (enum stet_prefault)wanted->prefault;
 	config->boot = (enum stet_boot)wanted->boot;
-	config->count_invalidations = wanted->count_invalidations;
+	config->count_invalidations = wanted->stats || wanted->json;
 	config->console_in_fd = run->console_in ? run->console.read_fd : -1;
 	config->console_out_fd = run->console_out_fd;
 	config->log = message_log;
