@@ -44,7 +44,7 @@ _stet()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 	local run_options="--kernel --initrd --cmdline --cpus --memory --backing --prefault --boot
-		--console --stats --json --count-invalidations --log-level --verbose --quiet --help"
+		--console --stats --json --log-level --verbose --quiet --help"
 
 	COMPREPLY=()
 	# bash splits at = and : (COMP_WORDBREAKS): "--backing=th" comes as three words.

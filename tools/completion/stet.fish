@@ -19,7 +19,6 @@ complete -c stet -n $run -l boot -x -a "auto linux64 pvh" -d "How the kernel is 
 complete -c stet -n $run -l console -x -a "tty none file:" -d "Serial console"
 complete -c stet -n $run -l stats -d "Write statistics at the end"
 complete -c stet -n $run -l json -d "Statistics as JSON"
-complete -c stet -n $run -l count-invalidations -d "Count memory taken away"
 complete -c stet -n $run -l log-level -x -a "error warning info debug" -d "What is said"
 complete -c stet -n $run -s v -l verbose -d "One log level more"
 complete -c stet -n $run -s q -l quiet -d "Errors only"
