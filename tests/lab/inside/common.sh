@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=dash
+# What the scripts that run inside an emulated host have in common. Busybox and jq are there.
+
+cd /share/stage || exit 1
+failures=0
+tracing=/sys/kernel/tracing
+
+ok()
+{
+	echo "ok - $*"
+}
+
+not_ok()
+{
+	echo "not ok - $*"
+	failures=$((failures + 1))
+}
+
+# Ends the script: exit status 1 where something was not ok.
+finish()
+{
+	[ "$failures" = 0 ] || echo "$failures failed"
+	[ "$failures" = 0 ]
+	exit
+}
+
+# Prints the end of file $1, indented, with $2 before it.
+show()
+{
+	echo "  $2:"
+	tr -d '\r\000' <"$1" | tail -n "${3:-12}" | sed 's/^/    /'
+}
+
+# Notes the stage-2 faults KVM sees, and the guest's marks (writes to port 0x5e0).
+trace_on()
+{
+	echo 0 >$tracing/tracing_on
+	echo 8192 >$tracing/buffer_size_kb
+	echo 'port == 0x5e0' >$tracing/events/kvm/kvm_pio/filter
+	echo 1 >$tracing/events/kvm/kvm_pio/enable
+	echo 1 >$tracing/events/kvm/kvm_page_fault/enable
+	echo >$tracing/trace
+	echo 1 >$tracing/tracing_on
+}
+
+# Prints "RAM MMIO LOST": stage-2 faults up to mark $1 (0x7b) that are for RAM or make an MMIO entry, those on an
+# MMIO entry (bit 3 of the error code: device emulation, no fault of a page), and events the trace lost.
+# "no mark" where the mark is not there.
+trace_faults()
+{
+	echo 0 >$tracing/tracing_on
+	lost=$(cat $tracing/per_cpu/cpu*/stats | awk '$1 == "overrun:" { sum += $2 } END { print sum + 0 }')
+	awk -v mark="val $1" -v lost="$lost" '
+		/kvm_page_fault: / {
+			code = $0
+			sub(/.*error_code (0x)?/, "", code)
+			low = index("0123456789abcdef", substr(code, length(code), 1)) - 1
+			if (low >= 8)
+				mmio++
+			else
+				ram++
+		}
+		/kvm_pio: / && index($0, mark) { found = 1; exit }
+		END { if (found) print ram + 0, mmio + 0, lost; else print "no mark" }
+	' $tracing/trace
+}
