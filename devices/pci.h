@@ -58,6 +58,9 @@ void pci_function_set_bar(struct pci_function *function, unsigned int index,
 uint32_t pci_function_add_capability(struct pci_function *function, uint8_t id, const void *data,
 				     uint32_t bytes);
 
+/* To its state at power-on: BARs where they are, decoding and bus mastering off. Under the lock. */
+void pci_function_reset(struct pci_function *function);
+
 /* The host bridge: a device for the memory bus, at the ECAM window. Slot 0 is the bridge's own.
  * NULL where memory is short. Lock order: the bridge's, then the function's. */
 struct device *pci_host_create(void);

@@ -132,8 +132,8 @@ struct virtio {
 struct virtio_doorbell {
 	bool port;        /* I/O port, not memory */
 	uint64_t address; /* offset in the window for MMIO, else absolute */
-	uint32_t bytes;
-	bool match; /* only this value: */
+	uint32_t bytes;   /* 0: of any size */
+	bool match;       /* only this value: */
 	uint32_t value;
 };
 

@@ -8,16 +8,16 @@
 #include "devices/virtio.h"
 
 /* BAR 0, memory: one page for each structure, so that each can be mapped or trapped apart. */
-#define VIRTIO_PCI_BYTES         0x8000
-#define VIRTIO_PCI_COMMON        0x0000
-#define VIRTIO_PCI_ISR           0x1000
-#define VIRTIO_PCI_DEVICE        0x2000
-#define VIRTIO_PCI_NOTIFY        0x3000
-#define VIRTIO_PCI_MSIX_TABLE    0x4000
-#define VIRTIO_PCI_MSIX_PENDING  0x5000
-#define VIRTIO_PCI_NOTIFY_STRIDE 4 /* each queue has a doorbell of its own */
+#define VIRTIO_PCI_BYTES           0x8000
+#define VIRTIO_PCI_AT_COMMON       0x0000
+#define VIRTIO_PCI_AT_ISR          0x1000
+#define VIRTIO_PCI_AT_DEVICE       0x2000
+#define VIRTIO_PCI_AT_NOTIFY       0x3000
+#define VIRTIO_PCI_AT_MSIX_TABLE   0x4000
+#define VIRTIO_PCI_AT_MSIX_PENDING 0x5000
+#define VIRTIO_PCI_NOTIFY_STRIDE   4 /* each queue has a doorbell of its own */
 /* BAR 2, ports, where the doorbells are there instead. */
-#define VIRTIO_PCI_NOTIFY_PORTS  512
+#define VIRTIO_PCI_NOTIFY_PORTS    512
 
 struct virtio_pci_setup {
 	uint64_t bar_gpa;     /* a multiple of VIRTIO_PCI_BYTES; where the device goes on the bus */

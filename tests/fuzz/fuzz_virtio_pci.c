@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fuzz_virtio_pci: configuration space, BAR, MSI-X and rings of an entropy device on a PCI bus. */
+#include <linux/virtio_pci.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "devices/rng.h"
+#include "devices/virtio_pci.h"
+#include "tests/fake/guest.h"
+
+#define AREA_BYTES 0x8000
+#define SLOT       1
+
+struct machine_parts {
+	struct ram ram;
+	struct device *host;
+	struct pci_function *function;
+	struct virtio *rng;
+};
+
+/* To DRIVER_OK with a ring in the first page, as a driver would. */
+static void start(struct machine_parts *parts, bool event_index)
+{
+	static const struct {
+		uint8_t offset, size;
+		uint32_t value;
+	} writes[] = {
+		{ VIRTIO_PCI_COMMON_STATUS, 1, 3 },       { VIRTIO_PCI_COMMON_GFSELECT, 4, 1 },
+		{ VIRTIO_PCI_COMMON_GF, 4, 1 },           { VIRTIO_PCI_COMMON_GFSELECT, 4, 0 },
+		{ VIRTIO_PCI_COMMON_GF, 4, 0 },           { VIRTIO_PCI_COMMON_STATUS, 1, 0xb },
+		{ VIRTIO_PCI_COMMON_MSIX, 2, 0 },         { VIRTIO_PCI_COMMON_Q_SIZE, 2, 8 },
+		{ VIRTIO_PCI_COMMON_Q_MSIX, 2, 1 },       { VIRTIO_PCI_COMMON_Q_AVAILLO, 4, 0x400 },
+		{ VIRTIO_PCI_COMMON_Q_USEDLO, 4, 0x600 }, { VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1 },
+		{ VIRTIO_PCI_COMMON_STATUS, 1, 0xf },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
+		uint32_t value = writes[i].value;
+
+		if (i == 4)
+			value = event_index ? 3u << 28 : 1u << 28;
+		fake_write(&parts->function->device, writes[i].offset, writes[i].size, value);
+	}
+}
+
+/* Each step is 8 bytes: what, a size, an offset, a value. */
+static void step(struct machine_parts *parts, const uint8_t *data)
+{
+	struct device *bar = &parts->function->device;
+	uint32_t size = 1u << data[1] % 4;
+	uint16_t offset = load_le16(data + 2);
+	uint32_t value = load_le32(data + 4);
+	uint32_t config = SLOT << 15 | (uint32_t)num_min(offset % 0x180, 0x180 - size);
+
+	switch (data[0] % 10) {
+	case 0:
+		fake_write(bar, num_min(offset, VIRTIO_PCI_BYTES - size), size, value);
+		break;
+	case 1:
+		fake_read(bar, num_min(offset, VIRTIO_PCI_BYTES - size), size);
+		break;
+	case 2: /* a field that there is */
+		fake_write(bar, num_min(offset % 64, 64 - size), size, value);
+		break;
+	case 3:
+		fake_write(bar, VIRTIO_PCI_AT_MSIX_TABLE + num_min(offset % 40, 40 - size), size,
+			   value);
+		break;
+	case 4:
+		fake_write(parts->host, config, size, value);
+		break;
+	case 5:
+		fake_read(parts->host, data[7] & 1 ? config : value % (PCI_ECAM_BYTES - 8), size);
+		break;
+	case 6:
+		virtio_kick(parts->rng, offset % 3);
+		break;
+	default:
+		memcpy(parts->ram.ranges[0].host + num_min(offset, AREA_BYTES - 4), data + 4, 4);
+		break;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+	static struct machine_parts parts;
+	const struct log log = { 0 };
+	struct virtio_pci_setup setup = { .bar_gpa = UINT64_C(0xd0000000) };
+	struct fake_wires wires;
+
+	if (!bytes)
+		return 0;
+	if (!parts.ram.range_count)
+		fake_ram_init(&parts.ram);
+	memset(parts.ram.ranges[0].host, 0, AREA_BYTES);
+	fake_wires_init(&wires, &setup.wiring);
+	setup.notify_port = data[0] & 4 ? 0xc000 : 0;
+	parts.host = pci_host_create();
+	parts.rng = rng_create(&parts.ram, &log);
+	parts.function = parts.rng ? virtio_pci_create(parts.rng, &setup) : NULL;
+	if (!parts.host || !parts.function || pci_host_add(parts.host, SLOT, parts.function, NULL))
+		abort();
+	if (data[0] & 1)
+		start(&parts, data[0] & 2);
+	for (size_t at = 1; at + 8 <= bytes && at < 200 * 8; at += 8)
+		step(&parts, data + at);
+	device_destroy(parts.host);
+	device_destroy(&parts.function->device);
+	return 0;
+}
