@@ -393,6 +393,34 @@ static void errors_of_requests(void **state)
 	loop_destroy(loop);
 }
 
+/* A terminal's read may sit in a thread of the kernel, not in a poll: the end must get it out too.
+ */
+static void terminal_pending_at_the_end(void **state)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	struct loop *loop = create(8);
+	struct job read, stopper;
+	char name[64], byte;
+	int slave;
+
+	(void)state;
+	assert_true(master >= 0);
+	if (grantpt(master) || unlockpt(master) || ptsname_r(master, name, sizeof(name)))
+		skip();
+	slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	assert_true(slave >= 0);
+	job_init(&read, loop, false);
+	job_init(&stopper, loop, true);
+	assert_int_equal(loop_read(loop, &read.request, slave, &byte, 1), 0);
+	assert_int_equal(loop_timeout(loop, &stopper.request, NS_PER_SEC / 100), 0);
+	run_on_thread(loop);
+	assert_int_equal(read.completions, 1);
+	assert_true(read.result < 0);
+	loop_destroy(loop);
+	close(slave);
+	close(master);
+}
+
 static unsigned int open_fds(void)
 {
 	unsigned int count = 0;
@@ -436,6 +464,7 @@ int main(void)
 		cmocka_unit_test(wake_before_stop_before_run),
 		cmocka_unit_test(poll_tells_events),
 		cmocka_unit_test(errors_of_requests),
+		cmocka_unit_test(terminal_pending_at_the_end),
 		cmocka_unit_test(no_descriptor_is_left),
 	};
 

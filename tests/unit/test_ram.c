@@ -27,6 +27,15 @@ static void init(struct ram *ram, uint64_t bytes, enum backing backing)
 		fail_msg("%s", error.text);
 }
 
+/* Whether the host would believe in a mapping of that size; nothing here populates it. */
+static bool is_mappable(uint64_t bytes)
+{
+	struct backing_host host;
+
+	backing_probe_host(&host);
+	return bytes + 256 * MIB < host.memory_total_bytes;
+}
+
 static bool have_thp(void)
 {
 	struct backing_host host;
@@ -117,15 +126,16 @@ static void pointers_one_range(void **state)
 	ram_fini(&ram);
 }
 
-/* Not populated: 5 GiB cost nothing. */
 static void pointers_two_ranges(void **state)
 {
 	uint64_t low = LAYOUT_LOW_RAM_BYTES_MAX, base = LAYOUT_HIGH_RAM_BASE;
-	uint64_t end = base + 2 * GIB;
+	uint64_t high = 64 * MIB, end = base + high;
 	struct ram ram;
 
 	(void)state;
-	init(&ram, 5 * GIB, BACKING_4K);
+	if (!is_mappable(low + high))
+		skip();
+	init(&ram, low + high, BACKING_4K);
 	assert_int_equal(ram.range_count, 2);
 	assert_true(ram_low_end(&ram) == low);
 	inside(&ram, low - 1, 1, low - 1);
@@ -137,11 +147,11 @@ static void pointers_two_ranges(void **state)
 	outside(&ram, base - 1, 2);
 	outside(&ram, low - 1, base - low + 2); /* from one range over the hole into the other */
 	outside(&ram, 0, end);
-	outside(&ram, 0, 5 * GIB);
+	outside(&ram, 0, low + high);
 	inside(&ram, base, 1, low);
-	inside(&ram, base, 2 * GIB, low);
-	inside(&ram, end - 1, 1, 5 * GIB - 1);
-	outside(&ram, base, 2 * GIB + 1);
+	inside(&ram, base, high, low);
+	inside(&ram, end - 1, 1, low + high - 1);
+	outside(&ram, base, high + 1);
 	outside(&ram, end - 1, 2);
 	outside(&ram, end, 1);
 	outside(&ram, base, UINT64_MAX);
@@ -171,13 +181,13 @@ static void writes(void **state)
 
 static void alignment(void **state)
 {
-	static const uint64_t sizes[] = { 2 * MIB, 6 * MIB, 130 * MIB, 4 * GIB };
+	static const uint64_t sizes[] = { 2 * MIB, 6 * MIB, 130 * MIB, 3 * GIB + 2 * MIB };
 	struct ram ram;
 	unsigned int i;
 	uint32_t range;
 
 	(void)state;
-	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+	for (i = 0; i < ARRAY_SIZE(sizes) && is_mappable(sizes[i]); i++) {
 		init(&ram, sizes[i], BACKING_4K);
 		assert_true(ram.mapped_bytes == sizes[i]);
 		for (range = 0; range < ram.range_count; range++)
