@@ -123,6 +123,7 @@ payload_image()
 	rm -rf "$stage" "$links"
 	mkdir -p "$stage/share" "$stage/lab" "$links/share"
 	echo "exec$(shell_quote "$@")" >"$stage/lab/command"
+	printf '%s\n' "2048 $hugepages" "1048576 $hugepages_1g" >"$stage/lab/hugepages"
 	for share in "${shares[@]}"; do
 		name=$(basename "$(realpath -s "$share")")
 		[ ! -e "$stage/share/$name" ] || die_usage "two --share have the same name: $name"

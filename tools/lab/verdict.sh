@@ -21,6 +21,16 @@ last_words()
 	fi
 }
 
+# Prints which time limit was reached.
+limit_words()
+{
+	if [ -n "$ready_s" ]; then
+		echo "time limit of $time_limit s reached $(last_words)"
+	else
+		echo "the host did not come up within $start_limit_s s"
+	fi
+}
+
 # Prints the argument of the first control line named $1.
 control_value()
 {
@@ -71,7 +81,7 @@ verdict()
 	local status warnings took
 	if [ "$ended" = limit ] && ! grep -qa '^@end$' "$work/control"; then
 		console_tail
-		say "time limit of $time_limit s reached $(last_words)"
+		say "$(limit_words)"
 		exit "$exit_time_limit"
 	fi
 	status=$(control_value status)
