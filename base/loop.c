@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,9 +28,11 @@ struct loop {
 	uint64_t wake_count; /* where the kernel puts what it reads from wake_fd */
 	struct loop_request wake;
 	struct loop_request cancel_all;
-	uint32_t in_flight; /* requests with pending set, these two included */
-	bool ran;           /* loop_run() was called: we are on its thread */
-	bool ending;        /* nothing new is taken */
+	uint32_t in_flight;      /* requests with pending set, these two included */
+	bool ran;                /* loop_run() was called: we are on its thread */
+	bool ending;             /* nothing new is taken */
+	struct loop_task *tasks; /* in the order they were queued */
+	struct loop_task **tasks_end;
 	_Atomic bool woken;
 	_Atomic bool stopped;
 	void (*on_wake)(void *opaque);
@@ -98,6 +101,70 @@ int loop_write(struct loop *loop, struct loop_request *request, int fd, const vo
 	if (rc)
 		return rc;
 	io_uring_prep_write(sqe, fd, data, bytes, (uint64_t)-1);
+	commit(loop, request, sqe);
+	return 0;
+}
+
+int loop_readv(struct loop *loop, struct loop_request *request, int fd, const struct iovec *iov,
+	       uint32_t count, uint64_t offset)
+{
+	struct io_uring_sqe *sqe;
+	int rc = begin(loop, request, &sqe);
+
+	if (rc)
+		return rc;
+	io_uring_prep_readv(sqe, fd, iov, count, offset);
+	commit(loop, request, sqe);
+	return 0;
+}
+
+int loop_writev(struct loop *loop, struct loop_request *request, int fd, const struct iovec *iov,
+		uint32_t count, uint64_t offset)
+{
+	struct io_uring_sqe *sqe;
+	int rc = begin(loop, request, &sqe);
+
+	if (rc)
+		return rc;
+	io_uring_prep_writev(sqe, fd, iov, count, offset);
+	commit(loop, request, sqe);
+	return 0;
+}
+
+int loop_fdatasync(struct loop *loop, struct loop_request *request, int fd)
+{
+	struct io_uring_sqe *sqe;
+	int rc = begin(loop, request, &sqe);
+
+	if (rc)
+		return rc;
+	io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+	commit(loop, request, sqe);
+	return 0;
+}
+
+int loop_fallocate(struct loop *loop, struct loop_request *request, int fd, int mode,
+		   uint64_t offset, uint64_t bytes)
+{
+	struct io_uring_sqe *sqe;
+	int rc = begin(loop, request, &sqe);
+
+	if (rc)
+		return rc;
+	io_uring_prep_fallocate(sqe, fd, mode, (off_t)offset, (off_t)bytes);
+	commit(loop, request, sqe);
+	return 0;
+}
+
+int loop_watch(struct loop *loop, struct loop_request *request, int fd)
+{
+	struct io_uring_sqe *sqe;
+	int rc = begin(loop, request, &sqe);
+
+	if (rc)
+		return rc;
+	/* Edge-triggered: each signal is one more event, whether or not the last was read. */
+	io_uring_prep_poll_multishot(sqe, fd, POLLIN);
 	commit(loop, request, sqe);
 	return 0;
 }
@@ -210,6 +277,30 @@ static void cancel_all_done(struct loop_request *request, int result)
 
 /* ---- Running ---- */
 
+void loop_defer(struct loop *loop, struct loop_task *task)
+{
+	if (task->queued)
+		return;
+	task->queued = true;
+	task->next = NULL;
+	*loop->tasks_end = task;
+	loop->tasks_end = &task->next;
+}
+
+/* Until none is queued, those that tasks queue included. */
+static void run_tasks(struct loop *loop)
+{
+	struct loop_task *task;
+
+	while ((task = loop->tasks)) {
+		loop->tasks = task->next;
+		if (!loop->tasks)
+			loop->tasks_end = &loop->tasks;
+		task->queued = false;
+		task->run(task);
+	}
+}
+
 /* Completes what was there when it was called: what completes meanwhile has its turn after the next
  * look at stopped. */
 static void complete_batch(struct loop *loop)
@@ -218,17 +309,22 @@ static void complete_batch(struct loop *loop)
 	struct loop_request *request;
 	struct io_uring_cqe *cqe;
 	int result;
+	bool more;
 
 	while (count-- && io_uring_peek_cqe(&loop->ring, &cqe) == 0) {
 		request = io_uring_cqe_get_data(cqe);
 		result = cqe->res;
+		more = cqe->flags & IORING_CQE_F_MORE; /* of a watch, which goes on */
 		io_uring_cqe_seen(&loop->ring, cqe);
 		if (!request)
 			continue;
-		request->pending = false;
-		loop->in_flight--;
+		if (!more) {
+			request->pending = false;
+			loop->in_flight--;
+		}
 		request->done(request, result);
 	}
+	run_tasks(loop);
 }
 
 /* Not errors: a signal came, or the kernel asks to complete some requests first. */
@@ -337,8 +433,11 @@ static int setup_ring(struct io_uring *ring, unsigned int entries)
 /* Whoever takes over the process can do no more with this ring than we do. */
 static int restrict_ring(struct io_uring *ring)
 {
-	static const uint8_t operations[] = { IORING_OP_READ, IORING_OP_WRITE, IORING_OP_POLL_ADD,
-					      IORING_OP_TIMEOUT, IORING_OP_ASYNC_CANCEL };
+	static const uint8_t operations[] = { IORING_OP_READ,        IORING_OP_WRITE,
+					      IORING_OP_READV,       IORING_OP_WRITEV,
+					      IORING_OP_FSYNC,       IORING_OP_FALLOCATE,
+					      IORING_OP_POLL_ADD,    IORING_OP_TIMEOUT,
+					      IORING_OP_ASYNC_CANCEL };
 	static const uint8_t registers[] = { IORING_REGISTER_RING_FDS, IORING_UNREGISTER_RING_FDS };
 	struct io_uring_restriction list[ARRAY_SIZE(operations) + ARRAY_SIZE(registers)];
 	unsigned int count = 0, i;
@@ -364,6 +463,7 @@ int loop_create(struct loop **loop, unsigned int entries, struct error *error)
 		return error_set(error, ENOMEM, "cannot create the I/O loop: %s",
 				 error_name(ENOMEM));
 	created->ring.ring_fd = -1;
+	created->tasks_end = &created->tasks;
 	created->wake.done = wake_done;
 	created->cancel_all.done = cancel_all_done;
 	created->wake_fd = eventfd(0, EFD_CLOEXEC);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "base/error.h"
 
@@ -58,6 +59,37 @@ int loop_write(struct loop *loop, struct loop_request *request, int fd, const vo
 	       uint32_t bytes);
 int loop_poll(struct loop *loop, struct loop_request *request, int fd, uint32_t poll_events);
 int loop_timeout(struct loop *loop, struct loop_request *request, uint64_t ns);
+
+/* At offset, not the file position. iov and its buffers stay put until done(). */
+int loop_readv(struct loop *loop, struct loop_request *request, int fd, const struct iovec *iov,
+	       uint32_t count, uint64_t offset);
+int loop_writev(struct loop *loop, struct loop_request *request, int fd, const struct iovec *iov,
+		uint32_t count, uint64_t offset);
+/* As fdatasync() and fallocate(). */
+int loop_fdatasync(struct loop *loop, struct loop_request *request, int fd);
+int loop_fallocate(struct loop *loop, struct loop_request *request, int fd, int mode,
+		   uint64_t offset, uint64_t bytes);
+
+/*
+ * Watches a descriptor that becomes readable again and again (an eventfd): done() runs with the
+ * poll events after each time it was signalled, once for several that came together. Nothing needs
+ * to read it. The request stays pending until loop_cancel() or an error; where done() finds pending
+ * false, the watch is over (with a result that is no error: start it again).
+ */
+int loop_watch(struct loop *loop, struct loop_request *request, int fd);
+
+/*
+ * Runs a task once all that completed together was told to its done(), and before the loop waits
+ * again: for work that is better done once for many. On the loop's thread. A task that is queued
+ * already stays so; one that runs may queue others, not itself.
+ */
+struct loop_task {
+	void (*run)(struct loop_task *task);
+	struct loop_task *next; /* owned by the loop while queued */
+	bool queued;
+};
+void loop_defer(struct loop *loop, struct loop_task *task);
+
 /* Asks for an early end; done() runs in any case, with -ECANCELED or with a result that was faster.
  * -ENOENT where request is not pending. */
 int loop_cancel(struct loop *loop, struct loop_request *request);

@@ -10,7 +10,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -448,6 +450,109 @@ static void no_descriptor_is_left(void **state)
 	assert_int_equal(open_fds(), before);
 }
 
+/* The fourth to end stops the loop, whichever it is. */
+static unsigned int files_left;
+
+static void file_job_done(struct loop_request *request, int result)
+{
+	job_of(request)->stop = --files_left == 0;
+	job_done(request, result);
+}
+
+/* A file with vectors, at offsets, and what else images need. */
+static void files_at_offsets(void **state)
+{
+	char path[] = "/tmp/test_loop.XXXXXX", a[4] = "", b[4] = "";
+	const struct iovec out[] = { { "abcd", 4 }, { "efgh", 4 } };
+	const struct iovec in[] = { { a, 2 }, { b, 4 } };
+	struct loop *loop = create(8);
+	struct job jobs[4];
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	unlink(path);
+	files_left = 4;
+	for (unsigned int i = 0; i < 4; i++) {
+		job_init(&jobs[i], loop, false);
+		jobs[i].request.done = file_job_done;
+	}
+	assert_int_equal(pwritev(fd, out, 2, 100), 8);
+	assert_int_equal(loop_writev(loop, &jobs[0].request, fd, out, 1, 106), 0);
+	assert_int_equal(loop_readv(loop, &jobs[1].request, fd, in, 2, 101), 0);
+	assert_int_equal(loop_fdatasync(loop, &jobs[2].request, fd), 0);
+	assert_int_equal(loop_fallocate(loop, &jobs[3].request, fd, 0, 0, 8192), 0);
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(jobs[0].result, 4);
+	assert_int_equal(jobs[1].result, 6);
+	assert_int_equal(a[0], 'b');
+	assert_int_equal(b[0], 'd');
+	assert_int_equal(jobs[2].result, 0);
+	assert_int_equal(jobs[3].result, 0);
+	assert_int_equal(lseek(fd, 0, SEEK_CUR), 0); /* the file position is not ours */
+	close(fd);
+	loop_destroy(loop);
+}
+
+/* A watch and a task that runs once for what came together. */
+struct watch {
+	struct loop_request request;
+	struct loop_task task;
+	struct loop *loop;
+	int fd;
+	unsigned int events, runs, rounds;
+};
+
+static void watch_task(struct loop_task *task)
+{
+	struct watch *watch = (struct watch *)((char *)task - offsetof(struct watch, task));
+	const uint64_t one = 1;
+
+	assert_false(task->queued);
+	watch->runs++;
+	if (watch->runs == watch->rounds)
+		loop_stop(watch->loop);
+	else
+		assert_int_equal(write(watch->fd, &one, sizeof(one)), sizeof(one));
+}
+
+static void watch_done(struct loop_request *request, int result)
+{
+	struct watch *watch = (struct watch *)((char *)request - offsetof(struct watch, request));
+
+	if (result == -ECANCELED) {
+		assert_false(request->pending);
+		return;
+	}
+	assert_true(request->pending);
+	assert_true(result & POLLIN);
+	watch->events++;
+	loop_defer(watch->loop, &watch->task);
+	loop_defer(watch->loop, &watch->task);
+}
+
+static void watches_without_reading(void **state)
+{
+	struct watch watch = { .rounds = 100 };
+	const uint64_t one = 1;
+
+	(void)state;
+	watch.request.done = watch_done;
+	watch.task.run = watch_task;
+	watch.loop = create(8);
+	watch.fd = eventfd(0, EFD_CLOEXEC);
+	assert_true(watch.fd >= 0);
+	assert_int_equal(write(watch.fd, &one, sizeof(one)), sizeof(one)); /* before the watch */
+	assert_int_equal(loop_watch(watch.loop, &watch.request, watch.fd), 0);
+	assert_int_equal(loop_watch(watch.loop, &watch.request, watch.fd), -EBUSY);
+	assert_int_equal(loop_run(watch.loop), 0);
+	assert_int_equal(watch.runs, 100);
+	assert_int_equal(watch.events, 100);
+	assert_false(watch.request.pending);
+	close(watch.fd);
+	loop_destroy(watch.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -466,6 +571,8 @@ int main(void)
 		cmocka_unit_test(errors_of_requests),
 		cmocka_unit_test(terminal_pending_at_the_end),
 		cmocka_unit_test(no_descriptor_is_left),
+		cmocka_unit_test(files_at_offsets),
+		cmocka_unit_test(watches_without_reading),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
