@@ -48,9 +48,6 @@
 #define FLAG_HEADLESS         (1u << 12)
 #define FLAG_HARDWARE_REDUCED (1u << 20)
 
-/* The PC reset control register (devices/reset.c): full reset. */
-#define RESET_VALUE 6
-
 /* MADT, section 5.2.12. */
 #define MADT_REVISION      6
 #define MADT_PCAT_COMPAT   1 /* there are 8259s, to be masked */
@@ -62,6 +59,8 @@
 #define MADT_NMI           4
 #define MADT_NMI_BYTES     6
 #define MADT_ALL_CPUS      0xff
+
+_Static_assert(LAYOUT_ACPI + LAYOUT_ACPI_BYTES <= LAYOUT_RESET_VECTOR, "no overlap");
 
 /* Local APIC entries hold ids below 255; larger machines need x2APIC entries. */
 _Static_assert(LAYOUT_VCPUS_MAX < 255, "ids fit into local APIC entries");
@@ -123,7 +122,7 @@ static uint64_t write_fadt(struct acpi_area *area, const struct acpi_machine *ma
 	store_le32(value, flags);
 	acpi_set(area, table + FADT_FLAGS, value, 4);
 	set_port(area, table + FADT_RESET_REG, LAYOUT_PORT_RESET);
-	acpi_set(area, table + FADT_RESET_VALUE, &(uint8_t){ RESET_VALUE }, 1);
+	acpi_set(area, table + FADT_RESET_VALUE, &(uint8_t){ LAYOUT_RESET_VALUE }, 1);
 	acpi_set(area, table + FADT_MINOR_VERSION, &(uint8_t){ FADT_MINOR }, 1);
 	store_le64(value, dsdt_gpa);
 	acpi_set(area, table + FADT_X_DSDT, value, 8);
@@ -169,7 +168,7 @@ int acpi_write(const struct ram *ram, const struct acpi_machine *machine, struct
 	acpi_put_u64(&area, madt);
 	write_rsdp(&area, acpi_end_table(&area, xsdt));
 	if (area.full)
-		return error_set(error, ENOSPC, "the ACPI tables do not fit into %u KiB",
-				 (unsigned int)(LAYOUT_ACPI_BYTES / KIB));
+		return error_set(error, ENOSPC, "the ACPI tables do not fit into %u bytes",
+				 (unsigned int)LAYOUT_ACPI_BYTES);
 	return 0;
 }

@@ -47,13 +47,13 @@ struct boot_image {
 
 /*
  * Loads kernel and initrd and writes the command line, the zero page or start_info (with the memory
- * map of ram), the GDT of boot/x86.h and, for BOOT_LINUX64, page tables. ram is fresh: what an
- * image wants zeroed (BSS) is not written. The bytes of the files are hostile: every offset and
- * size in them is checked against the file and RAM; nothing outside RAM is written, loops are
- * bounded. Errors (text names the file): -ENOEXEC not a kernel or one that cannot be booted
- * directly (32-bit, too old), -ENODATA truncated, -EFBIG does not fit into memory, -E2BIG command
- * line too long, -EINVAL characters that a command line cannot have, or a read error. *image is
- * untouched then.
+ * map of ram), the GDT and reset vector of boot/x86.h and, for BOOT_LINUX64, page tables. ram is
+ * fresh: what an image wants zeroed (BSS) is not written. The bytes of the files are hostile: every
+ * offset and size in them is checked against the file and RAM; nothing outside RAM is written,
+ * loops are bounded. Errors (text names the file): -ENOEXEC not a kernel or one that cannot be
+ * booted directly (32-bit, too old), -ENODATA truncated, -EFBIG does not fit into memory, -E2BIG
+ * command line too long, -EINVAL characters that a command line cannot have, or a read error.
+ * *image is untouched then.
  */
 int boot_load(const struct ram *ram, const struct boot_source *source, struct boot_image *image,
 	      struct error *error);

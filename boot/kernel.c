@@ -244,6 +244,7 @@ int boot_load(const struct ram *ram, const struct boot_source *source, struct bo
 			return result;
 	}
 	x86_write_gdt(ram);
+	x86_write_reset_vector(ram);
 	*image = (struct boot_image){
 		.protocol = kernel.protocol,
 		.format = kernel.format,

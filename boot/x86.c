@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* x86: the GDT and the page tables a kernel starts with. */
+/* x86: the GDT and the page tables a kernel starts with, and the reset vector. */
 #include "boot/x86.h"
 
 #include "base/num.h"
@@ -45,4 +45,21 @@ void x86_write_page_tables(const struct ram *ram)
 		store_le64(pointers + 8 * i, (directories_gpa + i * LAYOUT_PAGE_BYTES) | PTE_TABLE);
 	for (i = 0; i < (uint64_t)4 * PAGE_ENTRIES; i++)
 		store_le64(directories + 8 * i, i * LAYOUT_HUGE_PAGE_BYTES | PTE_PAGE);
+}
+
+/* mov $6, %al; mov $0xcf9, %dx; out %al, (%dx); 1: hlt; jmp 1b */
+void x86_write_reset_vector(const struct ram *ram)
+{
+	static const uint8_t code[] = { 0xb0,
+					LAYOUT_RESET_VALUE,
+					0xba,
+					LAYOUT_PORT_RESET & 0xff,
+					LAYOUT_PORT_RESET >> 8,
+					0xee,
+					0xf4,
+					0xeb,
+					0xfd };
+
+	_Static_assert(sizeof(code) <= LAYOUT_RESET_VECTOR_BYTES, "fits below 1 MiB");
+	ram_write(ram, LAYOUT_RESET_VECTOR, code, sizeof(code));
 }

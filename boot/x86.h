@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* x86: the GDT and the page tables a kernel starts with, and what its segment registers hold. */
+/* x86: the GDT and the page tables a kernel starts with, what its segment registers hold, and the
+ * reset vector. */
 #ifndef BOOT_X86_H
 #define BOOT_X86_H
 
@@ -28,5 +29,12 @@ void x86_write_gdt(const struct ram *ram);
 
 /* Writes the identity map of the first 4 GiB at LAYOUT_PAGE_TABLES (the value of CR3). */
 void x86_write_page_tables(const struct ram *ram);
+
+/*
+ * Writes code at LAYOUT_RESET_VECTOR that resets the machine. Linux goes there to reboot: on
+ * hardware-reduced ACPI machines it prefers EFI over the ACPI reset register, and where there is no
+ * EFI it jumps to the BIOS (arch/x86/kernel/reboot.c).
+ */
+void x86_write_reset_vector(const struct ram *ram);
 
 #endif

@@ -29,10 +29,12 @@
 #define LAYOUT_CMDLINE           UINT64_C(0x20000)
 #define LAYOUT_CMDLINE_BYTES \
 	UINT64_C(0x10000) /* the kernel's own limit (cmdline_size) is usually 2047 */
-#define LAYOUT_LOW_RESERVED UINT64_C(0x9fc00) /* e820: usable below */
-#define LAYOUT_ACPI         UINT64_C(0xe0000) /* RSDP first: also found by a scan of 0xe0000-0xfffff */
-#define LAYOUT_ACPI_BYTES   UINT64_C(0x20000)
-#define LAYOUT_KERNEL       UINT64_C(0x100000) /* lowest address of a kernel */
+#define LAYOUT_LOW_RESERVED       UINT64_C(0x9fc00) /* e820: usable below */
+#define LAYOUT_ACPI               UINT64_C(0xe0000) /* RSDP first, where a scan looks */
+#define LAYOUT_ACPI_BYTES         UINT64_C(0x1fff0)
+#define LAYOUT_RESET_VECTOR       UINT64_C(0xffff0) /* F000:FFF0, where a PC's processor starts */
+#define LAYOUT_RESET_VECTOR_BYTES 16
+#define LAYOUT_KERNEL             UINT64_C(0x100000) /* lowest address of a kernel */
 
 /* Device windows in the hole below 4 GiB. */
 #define LAYOUT_MMIO_BASE  UINT64_C(0xd0000000) /* virtio-mmio, one page each */
@@ -51,6 +53,7 @@
 	0x600 /* devices/acpi_pm: sleep control, sleep status, event status; 16 ports */
 #define LAYOUT_PORT_ACPI_BYTES 16
 #define LAYOUT_PORT_RESET      0xcf9
+#define LAYOUT_RESET_VALUE     6 /* what written there resets */
 
 /* Registers at LAYOUT_PORT_ACPI, and their values: the device and the ACPI tables agree on them. */
 #define LAYOUT_ACPI_SLEEP_CONTROL      0

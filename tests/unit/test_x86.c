@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_x86: page tables and GDT, read as a processor reads them. */
+/* test_x86: page tables, GDT and reset vector, read as a processor reads them. */
 #include "boot_fixture.h"
 
 #include "boot/x86.h"
@@ -79,11 +79,37 @@ static void test_gdt(void **state)
 	ram_fini(&ram);
 }
 
+/* Reads the code as a processor in real mode would: what is in the port and the value in the end.
+ */
+static void test_reset_vector(void **state)
+{
+	struct error error = { 0 };
+	const uint8_t *code;
+	struct ram ram;
+
+	(void)state;
+	assert_int_equal(ram_init(&ram, 2 * MIB, BACKING_4K, &error), 0);
+	memset(ram_ptr(&ram, LAYOUT_RESET_VECTOR - 16, 48), 0xee, 48);
+	x86_write_reset_vector(&ram);
+	code = ram_ptr(&ram, 0xf000 * 16 + 0xfff0, 16);
+	assert_int_equal(code[0], 0xb0);        /* mov imm8, %al */
+	assert_int_equal(code[1] & 0x04, 0x04); /* devices/reset: the bit that resets */
+	assert_int_equal(code[2], 0xba);        /* mov imm16, %dx */
+	assert_int_equal(load_le16(code + 3), LAYOUT_PORT_RESET);
+	assert_int_equal(code[5], 0xee);              /* out %al, (%dx) */
+	assert_int_equal(code[6], 0xf4);              /* hlt */
+	assert_memory_equal(code + 7, "\xeb\xfd", 2); /* jmp to it */
+	assert_int_equal(code[-1], 0xee);
+	assert_int_equal(code[9], 0xee);
+	ram_fini(&ram);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_gdt),
+		cmocka_unit_test(test_reset_vector),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
