@@ -84,6 +84,9 @@ base_image()
 		mv "$work/base.cpio" "$(dirname "$image")/.$key.$$"
 		mv "$(dirname "$image")/.$key.$$" "$image"
 	fi
+	# What no run has wanted for a month goes.
+	touch "$image"
+	find "$cache/images" -type f -mtime +30 -delete
 	echo "$image"
 }
 

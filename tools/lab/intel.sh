@@ -80,6 +80,7 @@ intel_flat_kernel()
 		mv "$(dirname "$flat")/.$$.kernel" "$flat"
 		rm "$work/vmlinux"
 	fi
+	touch "$flat" "$flat.entry"
 	echo "$flat"
 }
 

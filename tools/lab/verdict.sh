@@ -51,28 +51,34 @@ fetch_result()
 	[ -z "$output" ] || tar -C "$output" --no-same-owner --no-overwrite-dir -xf "$work/result.tar"
 }
 
+# Prints what the emulator itself said last.
+emulator_words()
+{
+	{
+		[ ! -f "$work/bochs.log" ] || grep -a -A 1 '>>PANIC<<' "$work/bochs.log" | tail -n 4
+		# Bochs paints a text screen: drop the escape sequences.
+		sed 's/\x1b[^A-Za-z]*[A-Za-z]//g' "$work/emulator.log" | tr -d '\r\016\017' | tail -n 5
+	} | cut -c 1-200 | sed 's/^/    /' >&2
+}
+
 # Ends lab when the host did not get as far as the command's status.
 verdict_without_status()
 {
 	local reason
 	reason=$(control_value fail)
 	[ -z "$reason" ] || die_start "$reason"
-	if grep -qaE 'Kernel panic|BUG: |Oops|Call Trace' "$work/console"; then
-		tr -d '\r\000' <"$work/console" | grep -aE -m1 -A 40 'Kernel panic|BUG: |Oops|WARNING: ' | sed 's/^/    /' >&2
+	if grep -qaE 'Kernel panic|BUG: |Oops' "$work/console"; then
+		tr -d '\r\000' <"$work/console" | grep -aE -m1 -A 40 'Kernel panic|BUG: |Oops' | sed 's/^/    /' >&2
 		say "the emulated host crashed $(last_words)"
 		exit "$exit_crash"
 	fi
-	if [ ! -s "$work/console" ] && [ -s "$work/emulator.log" ] && [ "$emulator_status" != 0 ]; then
-		tail -n 5 "$work/emulator.log" >&2
-		die_start "the emulator did not start (see above)"
+	if [ ! -s "$work/console" ]; then
+		emulator_words
+		die_start "the emulator did not start the kernel (status $emulator_status, see above)"
 	fi
 	console_tail
-	tail -n 5 "$work/emulator.log" >&2
-	if [ "$emulator_status" != 0 ]; then
-		say "the emulator ended with status $emulator_status $(last_words)"
-	else
-		say "the emulated host went off or reset $(last_words)"
-	fi
+	emulator_words
+	say "the emulated host or its emulator ended $(last_words) (emulator's status $emulator_status)"
 	exit "$exit_crash"
 }
 
