@@ -17,6 +17,7 @@
 #define RSDP_REVISION          2
 
 #define XSDT_REVISION 1
+#define MCFG_REVISION 1
 
 /* FADT, section 5.2.9. Offsets in the table; all that is not named is zero: on hardware-reduced
  * machines it is ignored. */
@@ -132,6 +133,20 @@ static uint64_t write_fadt(struct acpi_area *area, const struct acpi_machine *ma
 	return acpi_end_table(area, table);
 }
 
+/* PCI Firmware 3.3 section 4.1.2: the configuration space of bus 0. */
+static uint64_t write_mcfg(struct acpi_area *area)
+{
+	uint64_t table = acpi_begin_table(area, "MCFG", MCFG_REVISION);
+
+	acpi_put_zeros(area, 8);
+	acpi_put_u64(area, LAYOUT_PCI_ECAM);
+	acpi_put_u16(area, 0); /* segment */
+	acpi_put_u8(area, 0);  /* first bus */
+	acpi_put_u8(area, 0);  /* last bus */
+	acpi_put_zeros(area, 4);
+	return acpi_end_table(area, table);
+}
+
 /* At the beginning of the area, where room was left for it. */
 static void write_rsdp(struct acpi_area *area, uint64_t xsdt_gpa)
 {
@@ -155,17 +170,26 @@ int acpi_write(const struct ram *ram, const struct acpi_machine *machine, struct
 	};
 	uint64_t fadt;
 	uint64_t madt;
+	uint64_t mcfg = 0;
 	uint64_t xsdt;
 
 	if (!machine->vcpu_count || machine->vcpu_count > LAYOUT_VCPUS_MAX)
 		return error_set(error, EINVAL, "ACPI tables for %u vCPUs; 1 to %u can be had",
 				 machine->vcpu_count, LAYOUT_VCPUS_MAX);
+	if (machine->virtio_mmio_count > LAYOUT_VIRTIO_MMIO_MAX)
+		return error_set(error, EINVAL,
+				 "ACPI tables for %u virtio-mmio devices; %u can be had",
+				 machine->virtio_mmio_count, LAYOUT_VIRTIO_MMIO_MAX);
 	acpi_put_zeros(&area, RSDP_BYTES);
 	fadt = write_fadt(&area, machine, dsdt_write(&area, machine));
 	madt = write_madt(&area, machine);
+	if (machine->pci)
+		mcfg = write_mcfg(&area);
 	xsdt = acpi_begin_table(&area, "XSDT", XSDT_REVISION);
 	acpi_put_u64(&area, fadt);
 	acpi_put_u64(&area, madt);
+	if (machine->pci)
+		acpi_put_u64(&area, mcfg);
 	write_rsdp(&area, acpi_end_table(&area, xsdt));
 	if (area.full)
 		return error_set(error, ENOSPC, "the ACPI tables do not fit into %u bytes",

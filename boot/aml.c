@@ -233,6 +233,49 @@ void aml_interrupt_edge(struct acpi_area *area, uint32_t gsi)
 	acpi_put_u32(area, gsi);
 }
 
+/* Section 6.4.3.4. */
+void aml_memory32(struct acpi_area *area, uint32_t base, uint32_t bytes)
+{
+	acpi_put_u8(area, 0x86);
+	acpi_put_u16(area, 9);
+	acpi_put_u8(area, 1); /* writable */
+	acpi_put_u32(area, base);
+	acpi_put_u32(area, bytes);
+}
+
+/* Address space descriptors, section 6.4.3.5: what a bridge passes on, both ends fixed. */
+#define ADDRESS_MEMORY 0
+#define ADDRESS_BUS    2
+#define ADDRESS_FIXED  0x0c
+
+void aml_bus_numbers(struct acpi_area *area, uint16_t first, uint16_t last)
+{
+	acpi_put_u8(area, 0x88);
+	acpi_put_u16(area, 13);
+	acpi_put_u8(area, ADDRESS_BUS);
+	acpi_put_u8(area, ADDRESS_FIXED);
+	acpi_put_u8(area, 0);
+	acpi_put_u16(area, 0); /* granularity */
+	acpi_put_u16(area, first);
+	acpi_put_u16(area, last);
+	acpi_put_u16(area, 0); /* translation */
+	acpi_put_u16(area, (uint16_t)(last - first + 1));
+}
+
+void aml_memory_window(struct acpi_area *area, uint32_t base, uint32_t bytes)
+{
+	acpi_put_u8(area, 0x87);
+	acpi_put_u16(area, 23);
+	acpi_put_u8(area, ADDRESS_MEMORY);
+	acpi_put_u8(area, ADDRESS_FIXED);
+	acpi_put_u8(area, 1);  /* read and write, not cacheable */
+	acpi_put_u32(area, 0); /* granularity */
+	acpi_put_u32(area, base);
+	acpi_put_u32(area, base + bytes - 1);
+	acpi_put_u32(area, 0); /* translation */
+	acpi_put_u32(area, bytes);
+}
+
 void aml_port_field(struct acpi_area *area, const char *region, const char *field, uint16_t port)
 {
 	uint64_t mark;

@@ -40,6 +40,14 @@ void aml_io(struct acpi_area *area, uint16_t port, uint8_t ports);
 /* Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive) { gsi } */
 void aml_interrupt_edge(struct acpi_area *area, uint32_t gsi);
 
+/* Memory32Fixed (ReadWrite, base, bytes) */
+void aml_memory32(struct acpi_area *area, uint32_t base, uint32_t bytes);
+/* WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode, 0, first, last, 0, count) */
+void aml_bus_numbers(struct acpi_area *area, uint16_t first, uint16_t last);
+/* DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite, 0, base,
+ * base + bytes - 1, 0, bytes) */
+void aml_memory_window(struct acpi_area *area, uint32_t base, uint32_t bytes);
+
 /* OperationRegion (region, SystemIO, port, 1), and a field of it that is the whole byte. */
 void aml_port_field(struct acpi_area *area, const char *region, const char *field, uint16_t port);
 

@@ -76,10 +76,14 @@ uint32_t boot_e820(const struct ram *ram, struct boot_e820_entry entries[BOOT_E8
 struct acpi_machine {
 	uint32_t vcpu_count; /* local APIC ids 0..vcpu_count-1 */
 	bool serial;         /* COM1 is there */
+	bool pci;            /* a PCI bus at LAYOUT_PCI_ECAM */
+	/* virtio-mmio devices: pages from LAYOUT_MMIO_BASE and lines from LAYOUT_GSI_FIRST_FREE on.
+	 */
+	uint32_t virtio_mmio_count;
 };
 
-/* Writes RSDP (at LAYOUT_ACPI), XSDT, FADT, MADT and DSDT. -ENOSPC where they do not fit into
- * LAYOUT_ACPI_BYTES. */
+/* Writes RSDP (at LAYOUT_ACPI), XSDT, FADT, MADT, DSDT and, with PCI, MCFG. -ENOSPC where they do
+ * not fit into LAYOUT_ACPI_BYTES. */
 int acpi_write(const struct ram *ram, const struct acpi_machine *machine, struct error *error);
 
 /* ---- command line (boot/cmdline.c) ---- */

@@ -103,6 +103,61 @@ static void put_power_button(struct acpi_area *area)
 	aml_end(area, device);
 }
 
+/* As Linux, and others after it, agreed to find virtio-mmio through ACPI: LNRO0005. */
+static void put_virtio_mmio(struct acpi_area *area, uint32_t count)
+{
+	char name[] = "VR0";
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t device;
+		uint64_t resources;
+
+		name[2] = (char)('0' + i);
+		device = aml_begin_device(area, name);
+		aml_hid(area, "LNRO0005");
+		aml_uid(area, i);
+		aml_name(area, "_CCA"); /* coherent, section 6.2.17 */
+		aml_integer(area, 1);
+		resources = aml_begin_resources(area);
+		aml_memory32(area, (uint32_t)(LAYOUT_MMIO_BASE + i * LAYOUT_PAGE_BYTES),
+			     (uint32_t)LAYOUT_PAGE_BYTES);
+		aml_interrupt_edge(area, LAYOUT_GSI_FIRST_FREE + i);
+		aml_end_resources(area, resources);
+		aml_end(area, device);
+	}
+}
+
+/*
+ * The host bridge: a plain PCI one (a PCI Express one would be asked for _OSC), bus 0 only, no
+ * interrupt pins and hence no _PRT; and beside it the motherboard's resources, where an operating
+ * system looks whether the ECAM window of MCFG is to be believed (PCI Firmware 3.3 section 4.1.2).
+ */
+static void put_pci(struct acpi_area *area)
+{
+	uint64_t device = aml_begin_device(area, "PCI0");
+	uint64_t resources;
+
+	aml_hid_eisa(area, "PNP0A03");
+	aml_uid(area, 0);
+	aml_name(area, "_SEG");
+	aml_integer(area, 0);
+	aml_name(area, "_BBN");
+	aml_integer(area, 0);
+	resources = aml_begin_resources(area);
+	aml_bus_numbers(area, 0, 0);
+	aml_memory_window(area, (uint32_t)LAYOUT_PCI_BAR_BASE, (uint32_t)LAYOUT_PCI_BAR_BYTES);
+	aml_end_resources(area, resources);
+	aml_end(area, device);
+
+	device = aml_begin_device(area, "MBRD");
+	aml_hid_eisa(area, "PNP0C02");
+	aml_uid(area, 0);
+	resources = aml_begin_resources(area);
+	aml_memory32(area, (uint32_t)LAYOUT_PCI_ECAM, (uint32_t)LAYOUT_PCI_ECAM_BYTES);
+	aml_end_resources(area, resources);
+	aml_end(area, device);
+}
+
 /* What to write into the sleep control register to power off (section 7.4.2). */
 static void put_s5(struct acpi_area *area)
 {
@@ -128,6 +183,9 @@ uint64_t dsdt_write(struct acpi_area *area, const struct acpi_machine *machine)
 	put_rtc(area);
 	put_pvpanic(area);
 	put_power_button(area);
+	put_virtio_mmio(area, machine->virtio_mmio_count);
+	if (machine->pci)
+		put_pci(area);
 	aml_end(area, scope);
 	put_s5(area);
 	return acpi_end_table(area, table);

@@ -100,8 +100,10 @@ static int check_config(const struct stet_config *config, struct error *error)
 				 LAYOUT_VCPUS_MAX);
 	if ((unsigned int)config->backing >= BACKING_COUNT ||
 	    (unsigned int)config->prefault > STET_PREFAULT_REQUIRE ||
-	    (unsigned int)config->boot > STET_BOOT_PVH)
-		return error_set(error, EINVAL, "unknown backing, prefault or boot choice");
+	    (unsigned int)config->boot > STET_BOOT_PVH ||
+	    (unsigned int)config->transport > STET_TRANSPORT_MMIO)
+		return error_set(error, EINVAL,
+				 "unknown backing, prefault, boot or transport choice");
 	if (config->cmdline && strnlen(config->cmdline, CMDLINE_BYTES_MAX) == CMDLINE_BYTES_MAX)
 		return error_set(error, E2BIG, "the kernel command line is too long");
 	if (config->kick_signal &&

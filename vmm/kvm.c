@@ -103,16 +103,44 @@ int kvm_irq_line(int vm_fd, uint32_t gsi, bool level)
 	return kvm_ioctl(vm_fd, KVM_IRQ_LINE, &line);
 }
 
-int kvm_set_slot(int vm_fd, uint32_t slot, uint64_t gpa, uint64_t bytes, void *host)
+int kvm_signal_msi(int vm_fd, uint64_t address, uint32_t data)
+{
+	struct kvm_msi msi = {
+		.address_lo = (uint32_t)address,
+		.address_hi = (uint32_t)(address >> 32),
+		.data = data,
+	};
+
+	return kvm_ioctl(vm_fd, KVM_SIGNAL_MSI, &msi);
+}
+
+int kvm_ioeventfd(int vm_fd, const struct kvm_ioeventfd *doorbell)
+{
+	return kvm_ioctl(vm_fd, KVM_IOEVENTFD, (void *)doorbell);
+}
+
+static int set_slot(int vm_fd, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t bytes,
+		    void *host)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = slot,
+		.flags = flags,
 		.guest_phys_addr = gpa,
 		.memory_size = bytes,
 		.userspace_addr = (uint64_t)(uintptr_t)host,
 	};
 
 	return kvm_ioctl(vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
+int kvm_set_slot(int vm_fd, uint32_t slot, uint64_t gpa, uint64_t bytes, void *host)
+{
+	return set_slot(vm_fd, slot, 0, gpa, bytes, host);
+}
+
+int kvm_set_readonly_slot(int vm_fd, uint32_t slot, uint64_t gpa, uint64_t bytes, void *host)
+{
+	return set_slot(vm_fd, slot, KVM_MEM_READONLY, gpa, bytes, host);
 }
 
 int kvm_create_vcpu(int vm_fd, uint32_t id)

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "vmm/kvm.h"
+#include "vmm/plug_virtio.h"
 
 void plug_init(struct plug *plug)
 {
@@ -19,6 +21,10 @@ void plug_fini(struct plug *plug)
 {
 	while (plug->device_count)
 		device_destroy(plug->devices[--plug->device_count]);
+	while (plug->virtio_count)
+		plug_virtio_free(plug->virtio[--plug->virtio_count]);
+	if (plug->absent)
+		munmap(plug->absent, LAYOUT_PCI_ECAM_BYTES);
 }
 
 static void set_irq(void *opaque, unsigned int gsi, bool level)

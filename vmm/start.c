@@ -6,13 +6,15 @@
 
 #include "boot/boot.h"
 #include "devices/platform.h"
+#include "devices/rng.h"
 #include "devices/serial.h"
 #include "mem/prefault.h"
 #include "vmm/cpu_x86.h"
 #include "vmm/kvm.h"
 #include "vmm/vm.h"
 
-#define LOOP_ENTRIES 16
+#define LOOP_ENTRIES        16  /* a console needs no more */
+#define LOOP_ENTRIES_VIRTIO 256 /* each queue's doorbell is queued before the loop runs */
 
 struct progress {
 	const struct stet_config *config;
@@ -143,10 +145,8 @@ static void on_loop_wake(void *opaque)
 static int add_console(struct stet_vm *vm, const struct stet_config *config, struct error *error)
 {
 	const struct irq_line irq = plug_irq(&vm->plug, LAYOUT_GSI_COM1);
-	int ret = loop_create(&vm->loop, LOOP_ENTRIES, error);
+	int ret;
 
-	if (ret)
-		return ret;
 	vm->console = calloc(1, sizeof(*vm->console));
 	if (!vm->console)
 		return error_set(error, ENOMEM, "no memory for the console");
@@ -159,15 +159,56 @@ static int add_console(struct stet_vm *vm, const struct stet_config *config, str
 	return plug_ports(&vm->plug, vm->console->serial, LAYOUT_PORT_COM1, SERIAL_BYTES, error);
 }
 
+static bool wants_console(const struct stet_config *config)
+{
+	return config->console_in_fd >= 0 || config->console_out_fd >= 0;
+}
+
+static bool wants_virtio(const struct stet_config *config)
+{
+	return config->rng;
+}
+
+static int plug_virtio(struct stet_vm *vm, const struct stet_config *config, struct virtio *virtio,
+		       struct error *error)
+{
+	if (config->transport == STET_TRANSPORT_MMIO)
+		return plug_virtio_mmio(&vm->plug, virtio, error);
+	return plug_virtio_pci(&vm->plug, virtio, error);
+}
+
+/* The order is the order the guest finds them in. */
+static int add_virtio(struct stet_vm *vm, const struct stet_config *config, struct error *error)
+{
+	int ret = 0;
+
+	if (config->rng)
+		ret = plug_virtio(vm, config, rng_create(&vm->ram, &vm->log), error);
+	return ret ? ret : plug_close_pci(&vm->plug, vm->ram.range_count, error);
+}
+
+/* The I/O loop, where a device needs one. */
+static int add_loop(struct stet_vm *vm, const struct stet_config *config, struct error *error)
+{
+	int ret;
+
+	if (!wants_console(config) && !wants_virtio(config))
+		return 0;
+	ret = loop_create(&vm->loop, wants_virtio(config) ? LOOP_ENTRIES_VIRTIO : LOOP_ENTRIES,
+			  error);
+	vm->plug.loop = vm->loop;
+	return ret;
+}
+
 /* The whole machine, in one place: what device, at which port. */
 int start_devices(struct stet_vm *vm, const struct stet_config *config, struct error *error)
 {
 	const struct machine machine = { on_machine_event, vm };
 	const struct irq_line acpi_irq = plug_irq(&vm->plug, LAYOUT_GSI_ACPI);
 	struct plug *plug = &vm->plug;
-	int ret = 0;
+	int ret = add_loop(vm, config, error);
 
-	if (config->console_in_fd >= 0 || config->console_out_fd >= 0)
+	if (!ret && wants_console(config))
 		ret = add_console(vm, config, error);
 	if (!ret)
 		ret = plug_ports(plug, rtc_create(), LAYOUT_PORT_RTC, RTC_BYTES, error);
@@ -186,6 +227,8 @@ int start_devices(struct stet_vm *vm, const struct stet_config *config, struct e
 		vm->acpi_pm = acpi_pm_create(&machine, &acpi_irq);
 		ret = plug_ports(plug, vm->acpi_pm, LAYOUT_PORT_ACPI, ACPI_PM_BYTES, error);
 	}
+	if (!ret && wants_virtio(config))
+		ret = add_virtio(vm, config, error);
 	bus_freeze(&plug->pio);
 	bus_freeze(&plug->mmio);
 	return ret;
@@ -243,11 +286,8 @@ static int map_piece(void *opaque, unsigned int worker, uint64_t gpa, uint64_t b
 }
 
 /* A page without RAM answers ENOENT, and its MMIO entry is in place then. */
-static void map_windows(struct stet_vm *vm)
+static void map_windows(struct stet_vm *vm, const struct layout_range *windows, size_t count)
 {
-	size_t count;
-	const struct layout_range *windows = layout_device_windows(&count);
-
 	for (size_t i = 0; i < count; i++) {
 		for (uint64_t at = 0; at < windows[i].bytes; at += LAYOUT_PAGE_BYTES) {
 			int ret = kvm_prefault(vm->vcpus[0].fd, windows[i].gpa + at,
@@ -265,6 +305,8 @@ int start_stage2(struct stet_vm *vm, const struct stet_config *config, struct er
 {
 	struct progress phase = { config, "map stage 2" };
 	const struct prefault_progress progress = { on_progress, &phase };
+	const struct layout_range *windows;
+	size_t window_count;
 	int ret;
 
 	if (!vm->prefault.wanted)
@@ -273,7 +315,9 @@ int start_stage2(struct stet_vm *vm, const struct stet_config *config, struct er
 			      config->progress ? &progress : NULL);
 	if (!ret) {
 		vm->prefault.mapped = true;
-		map_windows(vm);
+		windows = layout_device_windows(&window_count);
+		map_windows(vm, windows, window_count);
+		map_windows(vm, vm->plug.windows, vm->plug.window_count);
 		return 0;
 	}
 	vm->prefault.code = -ret;

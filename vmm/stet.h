@@ -72,6 +72,12 @@ enum stet_boot {
 	STET_BOOT_PVH,     /* the PVH entry (an ELF file with the note) */
 };
 
+enum stet_transport {
+	STET_TRANSPORT_AUTO, /* what measured best: PCI */
+	STET_TRANSPORT_PCI,
+	STET_TRANSPORT_MMIO,
+};
+
 /* Called from any of the VM's threads, one line without its newline at a time. Must not call into
  * the library. */
 typedef void stet_log_fn(void *opaque, enum stet_log_level level, const char *line);
@@ -113,6 +119,10 @@ struct stet_config {
 	void *progress_opaque;
 
 	int kick_signal; /* 0: SIGRTMIN */
+
+	/* How virtio devices are found by the guest; default STET_TRANSPORT_AUTO. */
+	enum stet_transport transport;
+	int rng; /* 1: a virtio entropy device. Default 0 */
 
 	/* 1: count the MMU-notifier invalidations that hit guest memory, where the host lets the
 	 * caller (a tracepoint, which the whole host then pays for while this VM exists). Default

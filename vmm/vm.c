@@ -102,7 +102,7 @@ static void wait_for_console(const struct stet_vm *vm)
 {
 	const struct timespec millisecond = { .tv_nsec = 1000000 };
 
-	if (!vm->loop_started)
+	if (!vm->loop_started || !vm->console)
 		return;
 	for (int i = 0; i < DRAIN_LIMIT_MS && !console_is_drained(vm->console); i++)
 		nanosleep(&millisecond, NULL);
@@ -296,6 +296,8 @@ static int load(struct stet_vm *vm, const struct stet_config *config,
 	const struct acpi_machine machine = {
 		.vcpu_count = config->vcpu_count,
 		.serial = vm->console != NULL,
+		.pci = vm->plug.pci_host != NULL,
+		.virtio_mmio_count = vm->plug.pci_host ? 0 : vm->plug.virtio_count,
 	};
 	int ret = boot_load(&vm->ram, source, &vm->image, error);
 

@@ -34,6 +34,8 @@ struct run_options {
 	int backing;
 	int prefault;
 	int boot;
+	int transport;
+	bool rng;
 	const char *console; /* "tty", "none" or "file:PATH" */
 	const char *stats;   /* NULL: none; "": not to a file */
 	bool json;
@@ -82,6 +84,13 @@ static const struct option_choice boots[] = {
 	{ NULL, 0 },
 };
 
+static const struct option_choice transports[] = {
+	{ "auto", STET_TRANSPORT_AUTO },
+	{ "pci", STET_TRANSPORT_PCI },
+	{ "mmio", STET_TRANSPORT_MMIO },
+	{ NULL, 0 },
+};
+
 static const struct option_choice log_levels[] = {
 	{ "error", STET_LOG_ERROR },
 	{ "warning", STET_LOG_WARNING },
@@ -114,6 +123,9 @@ static const struct option options[] = {
 	{ 0, "console", "tty|none|file:PATH", OPTION_TEXT, FIELD(console), NULL,
 	  "serial console: standard input and output, none, or output\n"
 	  "to a file (default tty)" },
+	{ 0, "rng", NULL, OPTION_FLAG, FIELD(rng), NULL, "a virtio entropy device" },
+	{ 0, "transport", "auto|pci|mmio", OPTION_CHOICE, FIELD(transport), transports,
+	  "how the guest finds virtio devices (default auto: pci)" },
 	{ 0, "stats", "FILE", OPTION_OPTIONAL_TEXT, FIELD(stats), NULL,
 	  "write statistics at the end, to FILE or standard error; who may\n"
 	  "use perf also sees when the host took guest memory away" },
@@ -216,6 +228,8 @@ static void fill_config(const struct run *run, struct stet_config *config)
 	config->backing = (enum stet_backing)wanted->backing;
 	config->prefault = (enum stet_prefault)wanted->prefault;
 	config->boot = (enum stet_boot)wanted->boot;
+	config->transport = (enum stet_transport)wanted->transport;
+	config->rng = wanted->rng;
 	config->count_invalidations = wanted->stats || wanted->json;
 	config->console_in_fd = run->console_in ? run->console.read_fd : -1;
 	config->console_out_fd = run->console_out_fd;

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plug_virtio: connects a virtio device to KVM and to the I/O loop. */
+#include "vmm/plug_virtio.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+#include "base/fd.h"
+#include "devices/virtio_mmio.h"
+#include "devices/virtio_pci.h"
+#include "vmm/kvm.h"
+
+static void ring(struct plug_doorbell *doorbell)
+{
+	eventfd_write(doorbell->fd, 1);
+}
+
+static int listen_for(struct plug_doorbell *doorbell)
+{
+	return loop_read(doorbell->owner->plug->loop, &doorbell->read, doorbell->fd,
+			 &doorbell->rung, sizeof(doorbell->rung));
+}
+
+/* Loop thread. The read is posted again first: a kick that comes while the queue is worked on is
+ * not lost. */
+static void rang(struct loop_request *request, int result)
+{
+	struct plug_doorbell *doorbell =
+		(struct plug_doorbell *)((char *)request - offsetof(struct plug_doorbell, read));
+
+	if (result < 0 && result != -EINTR && result != -EAGAIN)
+		return;
+	listen_for(doorbell);
+	if (virtio_kick(doorbell->owner->virtio, doorbell->queue))
+		ring(doorbell);
+}
+
+/* A kick that came as a register write, or with DRIVER_OK. */
+static void wired_kick(void *opaque, unsigned int queue)
+{
+	struct plug_virtio *plugged = opaque;
+
+	if (queue < plugged->doorbell_count)
+		ring(&plugged->doorbells[queue]);
+}
+
+static void wired_line(void *opaque, unsigned int vector)
+{
+	const struct plug_virtio *plugged = opaque;
+
+	(void)vector;
+	kvm_irq_line(plugged->plug->vm_fd, plugged->gsi, true);
+	kvm_irq_line(plugged->plug->vm_fd, plugged->gsi, false);
+}
+
+void plug_virtio_free(struct plug_virtio *plugged)
+{
+	if (!plugged)
+		return;
+	for (uint32_t i = 0; i < plugged->doorbell_count; i++)
+		fd_close(&plugged->doorbells[i].fd);
+	free(plugged->doorbells);
+	free(plugged);
+}
+
+static struct plug_virtio *new_plugged(struct plug *plug, struct virtio *virtio)
+{
+	struct plug_virtio *plugged = calloc(1, sizeof(*plugged));
+
+	if (!plugged)
+		return NULL;
+	plugged->plug = plug;
+	plugged->virtio = virtio;
+	plugged->doorbells = calloc(virtio->queue_count, sizeof(*plugged->doorbells));
+	if (!plugged->doorbells) {
+		free(plugged);
+		return NULL;
+	}
+	plugged->doorbell_count = virtio->queue_count;
+	for (uint16_t i = 0; i < virtio->queue_count; i++)
+		plugged->doorbells[i] = (struct plug_doorbell){
+			.owner = plugged,
+			.queue = i,
+			.fd = -1,
+			.read.done = rang,
+		};
+	return plugged;
+}
+
+/* Makes the eventfd, tells KVM where the guest rings, and lets the loop listen. */
+static int connect_doorbell(struct plug_doorbell *doorbell, const struct virtio_doorbell *where,
+			    uint64_t base, struct error *error)
+{
+	struct kvm_ioeventfd at = {
+		.datamatch = where->value,
+		.addr = base + where->address,
+		.len = where->bytes,
+		.flags = (where->port ? KVM_IOEVENTFD_FLAG_PIO : 0) |
+			 (where->match ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0),
+	};
+	int ret;
+
+	doorbell->fd = eventfd(0, EFD_CLOEXEC);
+	if (doorbell->fd < 0)
+		return error_set(error, errno, "cannot make an eventfd: %s", error_name(errno));
+	at.fd = doorbell->fd;
+	ret = kvm_ioeventfd(doorbell->owner->plug->vm_fd, &at);
+	if (ret)
+		return error_set(error, -ret, "KVM does not take a doorbell at 0x%llx: %s",
+				 (unsigned long long)at.addr, error_name(-ret));
+	ret = listen_for(doorbell);
+	if (ret)
+		return error_set(error, -ret, "the I/O loop has no room for a doorbell: %s",
+				 error_name(-ret));
+	return 0;
+}
+
+static void add_window(struct plug *plug, uint64_t gpa, uint64_t bytes)
+{
+	if (plug->window_count < PLUG_WINDOWS_MAX)
+		plug->windows[plug->window_count++] = (struct layout_range){ gpa, bytes };
+}
+
+/* The bookkeeping of one more device, or NULL with the error set; virtio is gone then. */
+static struct plug_virtio *begin(struct plug *plug, struct virtio *virtio, uint32_t limit,
+				 struct error *error)
+{
+	struct plug_virtio *plugged = NULL;
+
+	if (!virtio) {
+		error_set(error, ENOMEM, "no memory for a device");
+		return NULL;
+	}
+	if (plug->virtio_count == limit)
+		error_set(error, ENOSPC, "more than %u virtio devices on this transport", limit);
+	else
+		plugged = new_plugged(plug, virtio);
+	if (plugged)
+		return plugged;
+	if (plug->virtio_count != limit)
+		error_set(error, ENOMEM, "no memory for a device");
+	virtio_destroy(virtio);
+	return NULL;
+}
+
+/* The transport could not be made. */
+static int give_up(struct plug_virtio *plugged, struct virtio *virtio, struct error *error)
+{
+	plug_virtio_free(plugged);
+	virtio_destroy(virtio);
+	return error_set(error, ENOMEM, "no memory for a device");
+}
+
+int plug_virtio_mmio(struct plug *plug, struct virtio *virtio, struct error *error)
+{
+	uint32_t place = plug->virtio_count;
+	uint64_t base = LAYOUT_MMIO_BASE + place * (uint64_t)VIRTIO_MMIO_BYTES;
+	struct virtio_wiring wiring = { .interrupt = wired_line, .kick = wired_kick };
+	struct plug_virtio *plugged = begin(plug, virtio, LAYOUT_VIRTIO_MMIO_MAX, error);
+	struct device *device;
+	int ret;
+
+	if (!plugged)
+		return -ENOMEM;
+	wiring.opaque = plugged;
+	device = virtio_mmio_create(virtio, &wiring);
+	if (!device)
+		return give_up(plugged, virtio, error);
+	plugged->gsi = LAYOUT_GSI_FIRST_FREE + place;
+	plug->virtio[plug->virtio_count++] = plugged;
+	add_window(plug, base, VIRTIO_MMIO_BYTES);
+	ret = plug_own(plug, device, error);
+	if (!ret)
+		ret = bus_add(&plug->mmio, base, VIRTIO_MMIO_BYTES, device, error);
+	for (uint32_t i = 0; !ret && i < plugged->doorbell_count; i++) {
+		struct virtio_doorbell where;
+
+		virtio_mmio_doorbell(i, &where);
+		ret = connect_doorbell(&plugged->doorbells[i], &where, base, error);
+	}
+	return ret;
+}
+
+/* ---- PCI ---- */
+
+static void wired_route(void *opaque, unsigned int vector, uint64_t address, uint32_t data)
+{
+	struct plug_virtio *plugged = opaque;
+
+	if (vector < MSIX_VECTORS_MAX)
+		plugged->messages[vector] = (struct plug_message){ address, data };
+}
+
+static void wired_message(void *opaque, unsigned int vector)
+{
+	const struct plug_virtio *plugged = opaque;
+
+	/* A message that goes nowhere is the guest's own doing. */
+	if (vector < MSIX_VECTORS_MAX)
+		kvm_signal_msi(plugged->plug->vm_fd, plugged->messages[vector].address,
+			       plugged->messages[vector].data);
+}
+
+/* Each function's configuration space has 8 functions' room: a slot's. */
+#define SLOT_ECAM_BYTES (8 * LAYOUT_PAGE_BYTES)
+
+static int add_pci_bus(struct plug *plug, struct error *error)
+{
+	int ret;
+
+	if (plug->pci_host)
+		return 0;
+	plug->pci_host = pci_host_create();
+	ret = plug_own(plug, plug->pci_host, error);
+	if (ret) {
+		plug->pci_host = NULL;
+		return ret;
+	}
+	plug->pci_slots = 1;
+	add_window(plug, LAYOUT_PCI_ECAM, LAYOUT_PAGE_BYTES);
+	return bus_add(&plug->mmio, LAYOUT_PCI_ECAM, LAYOUT_PCI_ECAM_BYTES, plug->pci_host, error);
+}
+
+int plug_virtio_pci(struct plug *plug, struct virtio *virtio, struct error *error)
+{
+	uint64_t base = LAYOUT_PCI_BAR_BASE + plug->virtio_count * (uint64_t)VIRTIO_PCI_BYTES;
+	struct virtio_pci_setup setup = {
+		.bar_gpa = base,
+		.wiring = { .interrupt = wired_message, .route = wired_route, .kick = wired_kick },
+	};
+	struct plug_virtio *plugged = begin(plug, virtio, PLUG_VIRTIO_MAX, error);
+	struct pci_function *function;
+	int ret;
+
+	if (!plugged)
+		return -ENOMEM;
+	setup.wiring.opaque = plugged;
+	function = virtio_pci_create(virtio, &setup);
+	if (!function)
+		return give_up(plugged, virtio, error);
+	plug->virtio[plug->virtio_count++] = plugged;
+	ret = plug_own(plug, &function->device, error);
+	if (!ret)
+		ret = add_pci_bus(plug, error);
+	if (!ret)
+		ret = bus_add(&plug->mmio, base, VIRTIO_PCI_BYTES, &function->device, error);
+	if (!ret)
+		ret = pci_host_add(plug->pci_host, plug->pci_slots, function, error);
+	add_window(plug, base, VIRTIO_PCI_BYTES);
+	add_window(plug, LAYOUT_PCI_ECAM + plug->pci_slots * SLOT_ECAM_BYTES, LAYOUT_PAGE_BYTES);
+	plug->pci_slots++;
+	for (uint32_t i = 0; !ret && i < plugged->doorbell_count; i++) {
+		struct virtio_doorbell where;
+
+		virtio_pci_doorbell(function, i, &where);
+		ret = connect_doorbell(&plugged->doorbells[i], &where, 0, error);
+	}
+	return ret;
+}
+
+int plug_close_pci(struct plug *plug, uint32_t memory_slot, struct error *error)
+{
+	uint64_t offset = plug->pci_slots * SLOT_ECAM_BYTES;
+	int ret;
+
+	if (!plug->pci_host || offset >= LAYOUT_PCI_ECAM_BYTES)
+		return 0;
+	plug->absent = mmap(NULL, LAYOUT_PCI_ECAM_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (plug->absent == MAP_FAILED) {
+		plug->absent = NULL;
+		return error_set(error, errno, "no memory for the empty part of the PCI bus: %s",
+				 error_name(errno));
+	}
+	madvise(plug->absent, LAYOUT_PCI_ECAM_BYTES, MADV_NOHUGEPAGE);
+	madvise(plug->absent, LAYOUT_PCI_ECAM_BYTES, MADV_DONTFORK);
+	/* Function 0 of a slot tells whether the others are to be looked at: only its page is ever
+	 * read. */
+	for (uint64_t at = offset; at < LAYOUT_PCI_ECAM_BYTES; at += SLOT_ECAM_BYTES) {
+		memset(plug->absent + at, 0xff, LAYOUT_PAGE_BYTES);
+		add_window(plug, LAYOUT_PCI_ECAM + at, LAYOUT_PAGE_BYTES);
+	}
+	ret = kvm_set_readonly_slot(plug->vm_fd, memory_slot, LAYOUT_PCI_ECAM + offset,
+				    LAYOUT_PCI_ECAM_BYTES - offset, plug->absent + offset);
+	if (ret)
+		return error_set(error, -ret, "KVM does not take the empty part of the PCI bus: %s",
+				 error_name(-ret));
+	return 0;
+}
