@@ -77,7 +77,7 @@ static void bad_lines(void **state)
 		const char *why;
 	} cases[] = {
 		{ { "--memroy", "1G" }, "unknown option '--memroy'; did you mean '--memory'?" },
-		{ { "--mem=1G" }, "unknown option '--mem'" },
+		{ { "--mem=1G" }, "unknown option '--mem'; did you mean '--memory'?" },
 		{ { "--xyzzy" }, "unknown option '--xyzzy'" },
 		{ { "-z" }, "unknown option '-z'" },
 		{ { "-vz" }, "unknown option '-z'" },

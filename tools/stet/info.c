@@ -48,8 +48,7 @@ int verb_info(char **arguments, uint64_t start_ns)
 		print_help();
 		return 0;
 	case OPTIONS_WRONG:
-		message("%s; see 'stet info --help'", why.why);
-		return EXIT_USAGE;
+		return usage_error("info", why.why);
 	case OPTIONS_OK:
 		break;
 	}

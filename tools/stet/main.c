@@ -37,6 +37,17 @@ static void print_help(void)
 	       "The manual: man stet\n");
 }
 
+int usage_error(const char *verb, const char *why)
+{
+	size_t bytes = strlen(why);
+
+	if (bytes > 0 && why[bytes - 1] == '?') /* did you mean ...? */
+		message("%s", why);
+	else
+		message("%s; see 'stet %s --help'", why, verb);
+	return EXIT_USAGE;
+}
+
 static int unknown_verb(const char *word)
 {
 	const char *names[VERB_COUNT];

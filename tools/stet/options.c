@@ -64,16 +64,19 @@ static size_t distance(const char *a, const char *b)
 const char *options_nearest(const char *word, const char *const *names, size_t count)
 {
 	const char *nearest = NULL;
-	size_t best = strlen(word) < 6 ? 2 : 3; /* must be below: 1 or 2 slips */
+	size_t bytes = strlen(word);
+	size_t best = bytes < 3 ? 2 : 3; /* must be below: 1 or 2 slips */
 
-	if (strlen(word) > NAME_BYTES_MAX)
+	if (bytes > NAME_BYTES_MAX)
 		return NULL;
 	for (size_t i = 0; i < count; i++) {
 		size_t slips;
 
 		if (strlen(names[i]) > NAME_BYTES_MAX)
 			continue;
-		slips = distance(word, names[i]);
+		/* What was cut short is as near as can be. */
+		slips = bytes > 1 && strncmp(word, names[i], bytes) == 0 ? 0
+									 : distance(word, names[i]);
 		if (slips < best) {
 			best = slips;
 			nearest = names[i];

@@ -157,12 +157,6 @@ static void print_help(void)
 	       "34 guest panicked, 1 error, 2 wrong usage, 128+N ended by signal N.\n");
 }
 
-static int usage(const char *why)
-{
-	message("%s; see 'stet run --help'", why);
-	return EXIT_USAGE;
-}
-
 /* Files are opened before anything is made, so that no guest runs in vain. */
 static int open_output(const char *path, const char *what, int *fd)
 {
@@ -176,22 +170,22 @@ static int open_output(const char *path, const char *what, int *fd)
 static int open_console(struct run *run)
 {
 	const char *console = run->options.console;
+	char why[OPTIONS_WHY_BYTES];
 
 	if (strcmp(console, "none") == 0)
 		return 0;
 	if (strncmp(console, "file:", 5) == 0) {
 		if (!console[5])
-			return usage("--console file: needs a path: file:PATH");
+			return usage_error("run", "--console file: needs a path: file:PATH");
 		if (open_output(console + 5, "console file", &run->console_file_fd))
 			return EXIT_STET;
 		run->console_out_fd = run->console_file_fd;
 		return 0;
 	}
 	if (strcmp(console, "tty") != 0) {
-		message("--console: unknown value '%s'; known: tty none file:PATH; "
-			"see 'stet run --help'",
-			console);
-		return EXIT_USAGE;
+		snprintf(why, sizeof(why),
+			 "--console: unknown value '%.200s'; known: tty none file:PATH", console);
+		return usage_error("run", why);
 	}
 	run->console_in = true;
 	run->console_out_fd = STDOUT_FILENO;
@@ -310,10 +304,13 @@ static void on_signal(struct run *run, int number)
 	switch (number) {
 	case SIGTERM:
 	case SIGINT:
-		if (!run->asked && stet_vm_power_button(run->vm) == 0)
-			run->asked = true;
-		else
+		if (run->asked || stet_vm_power_button(run->vm)) {
 			run->end_signal = number;
+			return;
+		}
+		run->asked = true;
+		if (!run->options.quiet)
+			message("asked the guest to power off; once more ends it");
 		return;
 	case SIGTSTP:
 		terminal_give_back();
@@ -484,12 +481,12 @@ int verb_run(char **arguments, uint64_t start_ns)
 		print_help();
 		return 0;
 	case OPTIONS_WRONG:
-		return usage(error.why);
+		return usage_error("run", error.why);
 	case OPTIONS_OK:
 		break;
 	}
 	if (!run.options.kernel)
-		return usage("no kernel; say --kernel FILE");
+		return usage_error("run", "no kernel; say --kernel FILE");
 	parsed_ns = now_ns();
 	code = open_console(&run);
 	if (!code)

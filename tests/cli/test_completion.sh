@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Completion for bash, zsh and fish: real calls, and every option of --help is known to each.
+set -u
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+folder=$tap_root/tools/completion
+run run --help
+options=$(sed -n 's/^  \(-., \|    \)--\([a-z-]*\).*/\2/p' "$out" | sort)
+
+# offered WORD...: what bash offers for the last word; readline's split at = and : is imitated.
+offered()
+{
+	bash -c '
+		source "$1"
+		shift
+		COMP_WORDS=("$@")
+		COMP_CWORD=$(($# - 1))
+		_stet
+		printf "%s\n" "${COMPREPLY[@]}"' bash "$folder/stet.bash" "$@" 2>/dev/null
+}
+
+# offers NAME WANTED WORD...: WANTED is the whole answer, blanks for newlines.
+offers()
+{
+	local name=$1 wanted=$2 got
+	shift 2
+	got=$(offered "$@" | sort | paste -sd' ')
+	if [ "$got" = "$wanted" ]; then
+		tap_ok "bash: $name"
+	else
+		tap_not_ok "bash: $name" "wanted '$wanted'" "got    '$got'"
+	fi
+}
+
+offers "verbs" "run" stet r
+offers "verbs and options" "--help --version info run" stet ""
+offers "options" "--backing --boot" stet run --b
+offers "all options of run" "$(sed 's/^/--/' <<<"$options" | paste -sd' ')" stet run --
+offers "options of info" "--help --json" stet info --
+offers "values" "hugetlb-1G hugetlb-2M" stet run --backing huge
+offers "values after =" "hugetlb-1G hugetlb-2M" stet run --backing = huge
+offers "all values after =" "4k auto hugetlb-1G hugetlb-2M thp" stet run --backing =
+offers "values of --prefault" "off on" stet run -k x --prefault o
+touch "$tap_dir/vmlinuz"
+offers "files" "$tap_dir/vmlinuz" stet run -k "$tap_dir/vml"
+offers "files after --stats=" "$tap_dir/vmlinuz" stet run --stats = "$tap_dir/vml"
+offers "files after --console file:" "$tap_dir/vmlinuz" stet run --console file : "$tap_dir/vml"
+offers "nothing for a text" "" stet run --cmdline ""
+
+if command -v fish >/dev/null; then
+	got=$(fish --no-config -c "source $folder/stet.fish; complete -C 'stet run --b'" | cut -f1 | sort |
+		paste -sd' ')
+	tap_check "fish: options" test "$got" = "--backing --boot"
+	got=$(fish --no-config -c "source $folder/stet.fish; complete -C 'stet run --backing h'" | cut -f1 |
+		sort | paste -sd' ')
+	tap_check "fish: values" test "$got" = "hugetlb-1G hugetlb-2M"
+else
+	tap_skip "fish" "not installed"
+fi
+if command -v zsh >/dev/null; then
+	tap_check "zsh: the file parses" zsh -n "$folder/_stet"
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	# A terminal in which somebody types the beginning of an option and a tabulator.
+	tap_check "zsh: options" "$pty" 'expect:% ' 'send:stet run --backi' expect:backi $'send:\t' expect:ng \
+		'send:hugetlb-1' expect:-1 $'send:\t' expect:G $'send:\x03' 'expect:% ' $'send:exit 0\r' exit:0 -- \
+		env ZDOTDIR="$tap_dir" FPATH_EXTRA="$folder" sh -c '
+			printf "PS1=\"%%%% \"\nfpath=(\$FPATH_EXTRA \$fpath)\nautoload -Uz compinit\ncompinit -u -D\n" \
+				>"$ZDOTDIR/.zshrc"
+			exec zsh -i'
+else
+	tap_skip "zsh" "not installed"
+fi
+for file in stet.bash _stet stet.fish; do
+	missing=
+	for option in $options; do
+		grep -qE -e "(--|-l )$option\b" "$folder/$file" || missing+=" $option"
+	done
+	tap_check "$file knows every option${missing:+, but not$missing}" test -z "$missing"
+done
+
+tap_end
