@@ -189,6 +189,31 @@ fail:
 	return rc;
 }
 
+int ram_init_wanted(struct ram *ram, uint64_t bytes, enum backing wanted, bool populate,
+		    struct error *error)
+{
+	struct backing_host host;
+	enum backing backing;
+	int rc;
+
+	memset(ram, 0, sizeof(*ram));
+	rc = ram_check_bytes(bytes, error);
+	if (rc)
+		return rc;
+	backing_probe_for(&host, wanted, bytes);
+	rc = backing_choose(wanted, bytes, populate, &host, &backing, error);
+	if (rc)
+		return rc;
+	rc = ram_init(ram, bytes, backing, error);
+	if (rc != -ENOMEM || wanted != BACKING_AUTO || backing != BACKING_HUGETLB_2M)
+		return rc;
+	/* Another took the pages since, or a limit of ours keeps them from us. */
+	backing_probe_host(&host);
+	host.hugetlb_2m_free = 0;
+	rc = backing_choose(wanted, bytes, populate, &host, &backing, error);
+	return rc ? rc : ram_init(ram, bytes, backing, error);
+}
+
 void ram_fini(struct ram *ram)
 {
 	if (ram->reserved)

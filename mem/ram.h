@@ -47,6 +47,14 @@ int ram_check_bytes(uint64_t bytes, struct error *error);
  * -EOPNOTSUPP.
  */
 int ram_init(struct ram *ram, uint64_t bytes, enum backing backing, struct error *error);
+
+/*
+ * The same for what a user wanted: probes the host, chooses (backing_choose(), which says what
+ * populate means and the errors) and maps. BACKING_AUTO goes on to the next kind where huge pages
+ * that the pool has cannot be had.
+ */
+int ram_init_wanted(struct ram *ram, uint64_t bytes, enum backing wanted, bool populate,
+		    struct error *error);
 void ram_fini(struct ram *ram); /* a zeroed one is fine */
 
 /*

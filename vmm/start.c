@@ -34,19 +34,11 @@ int start_memory(struct stet_vm *vm, const struct stet_config *config, struct er
 {
 	struct progress phase = { config, "populate memory" };
 	const struct prefault_progress progress = { on_progress, &phase };
-	struct backing_host host;
-	enum backing backing;
-	int ret = ram_check_bytes(config->memory_bytes, error);
+	int ret;
 
-	if (ret)
-		return ret;
 	vm->prefault.wanted = config->prefault != STET_PREFAULT_OFF;
-	backing_probe_for(&host, (enum backing)config->backing, config->memory_bytes);
-	ret = backing_choose((enum backing)config->backing, config->memory_bytes,
-			     vm->prefault.wanted, &host, &backing, error);
-	if (ret)
-		return ret;
-	ret = ram_init(&vm->ram, config->memory_bytes, backing, error);
+	ret = ram_init_wanted(&vm->ram, config->memory_bytes, (enum backing)config->backing,
+			      vm->prefault.wanted, error);
 	if (ret || !vm->prefault.wanted)
 		return ret;
 	ram_lock(&vm->ram);

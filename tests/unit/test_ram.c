@@ -400,6 +400,30 @@ static void hugetlb(void **state)
 	ram_fini(&ram);
 }
 
+static void wanted(void **state)
+{
+	struct error error = { 0 };
+	struct ram ram;
+
+	(void)state;
+	assert_int_equal(ram_init_wanted(&ram, MIB, BACKING_AUTO, true, &error), -EINVAL);
+	if (!is_mappable(LAYOUT_RAM_BYTES_MAX)) {
+		assert_int_equal(
+			ram_init_wanted(&ram, LAYOUT_RAM_BYTES_MAX, BACKING_4K, true, &error),
+			-ENOMEM);
+		assert_null(ram.host);
+	}
+	if (ram_init_wanted(&ram, 16 * MIB, BACKING_AUTO, true, &error))
+		fail_msg("%s", error.text);
+	assert_int_not_equal(ram.backing, BACKING_AUTO);
+	assert_true(ram.bytes == 16 * MIB);
+	ram_fini(&ram);
+	if (ram_init_wanted(&ram, 16 * MIB, BACKING_4K, false, &error))
+		fail_msg("%s", error.text);
+	assert_int_equal(ram.backing, BACKING_4K);
+	ram_fini(&ram);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -416,6 +440,7 @@ int main(void)
 		cmocka_unit_test(lock),
 		cmocka_unit_test(hugetlb_short),
 		cmocka_unit_test(hugetlb),
+		cmocka_unit_test(wanted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
