@@ -30,6 +30,9 @@
 #define SEGMENT_DATA 0x3 /* writable, accessed */
 #define SEGMENT_TSS  0xb /* 32/64-bit TSS, busy */
 
+#define RESET_CS_BASE 0xffff0000u
+#define RESET_RIP     0xfff0u
+
 static struct kvm_segment flat(uint16_t selector, uint8_t type, bool code64)
 {
 	return (struct kvm_segment){
@@ -146,4 +149,7 @@ void cpu_dump(int vcpu_fd, uint32_t id, struct text *text)
 	dump_segment(text, "CS", &s.cs);
 	dump_segment(text, "SS", &s.ss);
 	dump_segment(text, "DS", &s.ds);
+	if (s.cs.base == RESET_CS_BASE && r.rip == RESET_RIP)
+		text_printf(text, "(these are the registers of a reset: on AMD KVM resets the vCPU "
+				  "before it reports a triple fault)\n");
 }
