@@ -17,6 +17,17 @@ not_ok()
 	failures=$((failures + 1))
 }
 
+# Prints the names of stet's processes, each with a space after it.
+stet_processes()
+{
+	cat /proc/[0-9]*/comm 2>/dev/null | grep '^stet' | tr '\n' ' '
+}
+
+huge_pages_free()
+{
+	awk '/^HugePages_Free:/ { print $2 }' /proc/meminfo
+}
+
 # Ends the script: exit status 1 where something was not ok.
 finish()
 {
