@@ -37,7 +37,7 @@ offers()
 offers "verbs" "run" stet r
 offers "verbs and options" "--help --version info run" stet ""
 offers "options" "--backing --boot" stet run --b
-offers "all options of run" "$(sed 's/^/--/' <<<"$options" | paste -sd' ')" stet run --
+offers "all options of run" "--$(paste -sd' ' <<<"${options//$'\n'/$'\n'--}")" stet run --
 offers "options of info" "--help --json" stet info --
 offers "values" "hugetlb-1G hugetlb-2M" stet run --backing huge
 offers "values after =" "hugetlb-1G hugetlb-2M" stet run --backing = huge
@@ -61,14 +61,21 @@ else
 fi
 if command -v zsh >/dev/null; then
 	tap_check "zsh: the file parses" zsh -n "$folder/_stet"
-	# shellcheck disable=SC2016 # expanded by the inner shell
-	# A terminal in which somebody types the beginning of an option and a tabulator.
-	tap_check "zsh: options" "$pty" 'expect:% ' 'send:stet run --backi' expect:backi $'send:\t' expect:ng \
-		'send:hugetlb-1' expect:-1 $'send:\t' expect:G $'send:\x03' 'expect:% ' $'send:exit 0\r' exit:0 -- \
-		env ZDOTDIR="$tap_dir" FPATH_EXTRA="$folder" sh -c '
-			printf "PS1=\"%%%% \"\nfpath=(\$FPATH_EXTRA \$fpath)\nautoload -Uz compinit\ncompinit -u -D\n" \
-				>"$ZDOTDIR/.zshrc"
-			exec zsh -i'
+	cat >"$tap_dir/.zshrc" <<-END
+		PS1="%% "
+		fpath=($folder \$fpath)
+		autoload -Uz compinit
+		compinit -u -D
+	END
+	# A terminal on which somebody types a beginning and a tabulator: what is missing comes out.
+	zsh_completes()
+	{
+		tap_check "zsh: $1" env ZDOTDIR="$tap_dir" "$pty" 'expect:% ' "send:$2" "expect:$2" \
+			$'send:\t' "expect:$3" -- zsh -i
+	}
+	zsh_completes "verbs" "stet inf" o
+	zsh_completes "options" "stet run --backi" ng
+	zsh_completes "values" "stet run --backing hugetlb-1" G
 else
 	tap_skip "zsh" "not installed"
 fi
