@@ -11,6 +11,8 @@ endif()
 install(EXPORT stet NAMESPACE stet:: FILE stetTargets.cmake DESTINATION ${STET_CMAKE_DIR})
 install(FILES vmm/stet.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
+# Relative to where it lies: the tree can be installed under any prefix and moved.
+file(RELATIVE_PATH STET_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/stet.pc.in stet.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/stet.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

@@ -15,7 +15,9 @@ add_custom_command(
 add_library(stet_static STATIC ${stet_object})
 set_target_properties(stet_static PROPERTIES
   OUTPUT_NAME stet LINKER_LANGUAGE C EXPORT_NAME static POSITION_INDEPENDENT_CODE ON)
-target_link_libraries(stet_static PRIVATE PkgConfig::LIBURING Threads::Threads)
+# By name for others: they choose between liburing's own archive and shared library.
+target_link_libraries(stet_static PRIVATE $<BUILD_INTERFACE:PkgConfig::LIBURING>
+                      $<INSTALL_INTERFACE:uring> Threads::Threads)
 
 # soname 0 until the interface is stable. A fully static build has no use for it.
 if(NOT STET_STATIC)
@@ -24,7 +26,7 @@ if(NOT STET_STATIC)
     OUTPUT_NAME stet SOVERSION 0 VERSION ${PROJECT_VERSION} EXPORT_NAME stet LINKER_LANGUAGE C
     LINK_DEPENDS ${STET_MAP})
   target_link_options(stet_shared PRIVATE -Wl,--version-script=${STET_MAP})
-  target_link_libraries(stet_shared PRIVATE PkgConfig::LIBURING Threads::Threads)
+  target_link_libraries(stet_shared PRIVATE $<BUILD_INTERFACE:PkgConfig::LIBURING> Threads::Threads)
 endif()
 
 foreach(library stet_static stet_shared)

@@ -144,7 +144,6 @@ bad_run "command line too long" "command line" -k "$tiny" -a "$(printf '%070000d
 bad_run "command line with a newline" "command line" -k "$tiny" -a "$(printf 'a\nb')"
 
 # ---- the host ----
-# shellcheck disable=SC2016 # expanded by the inner shell
 absent='mount -t tmpfs none /dev && touch /dev/null && exec "$@"'
 if unshare -rm true 2>/dev/null; then
 	bad_command "/dev/kvm absent" "/dev/kvm" \

@@ -59,7 +59,6 @@ fi
 need_kvm "console and statistics"
 
 # json EXPRESSION FILE: holds in Python for the document d.
-# shellcheck disable=SC2317 # called through tap_check
 json()
 {
 	python3 -c "import json, sys; d = json.load(open(sys.argv[1])); assert ($1), d" "$2"

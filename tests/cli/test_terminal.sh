@@ -67,7 +67,6 @@ tap_check "standard output and error are still open to others" "$pty" expect:REA
 	sh -c '"$@"; echo AFTER' sh "$stet" run -m 16M -k "$tiny" -a "say=READY spin"
 
 # The guard holds the terminal and a pipe, nothing else.
-# shellcheck disable=SC2016 # expanded by the inner shell
 tap_check "the guard holds two descriptors" "$pty" expect:READY raw expect:GUARD-OK \
 	"send:${ctrl_a}x" exit:0 alone -- \
 	sh -c 'exec 3</dev/null; (
