@@ -49,7 +49,7 @@ static bool rng_kick(struct virtio *virtio, unsigned int queue)
 			virtq_push(q, rng->chain.head, fill(&rng->chain));
 			budget--;
 		}
-	} while (virtq_kicks_on(q) && budget && virtq_running(q));
+	} while (budget && virtio_kicks_on(virtio, queue));
 	virtio_interrupt(virtio, queue);
 	return !budget;
 }

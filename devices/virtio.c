@@ -2,7 +2,6 @@
 /* virtio: what all virtio devices share (virtio 1.3 sections 2 and 3). */
 #include "devices/virtio.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/num.h"
@@ -15,11 +14,6 @@
 #define STATUS_DRIVER_BITS                                                                  \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK | \
 	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
-
-static void count(_Atomic uint64_t *counter)
-{
-	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
-}
 
 void virtio_init(struct virtio *virtio, const struct virtio_type *type, const struct ram *ram,
 		 const struct log *log, uint64_t features, uint16_t queue_count)
@@ -104,7 +98,7 @@ void virtio_needs_reset(struct virtio *virtio, const char *what)
 	if (virtio->status & VIRTIO_CONFIG_S_NEEDS_RESET)
 		return;
 	virtio->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-	count(&virtio->stats.broken);
+	virtio_count(&virtio->stats.broken, 1);
 	log_limited(virtio->log, &virtio->log_limit, LOG_LEVEL_WARNING,
 		    "virtio %s: the guest's driver broke a rule (%s); the device waits for a reset",
 		    virtio->type->name, what);
@@ -146,7 +140,7 @@ static void reset(struct virtio *virtio)
 		virtq_reset(&virtio->queues[i]);
 	if (virtio->type->reset)
 		virtio->type->reset(virtio);
-	count(&virtio->stats.resets);
+	virtio_count(&virtio->stats.resets, 1);
 }
 
 /* A driver never clears a bit but by a reset; what tries is ignored. */
@@ -200,7 +194,7 @@ bool virtio_kick(struct virtio *virtio, unsigned int queue)
 	bool more = false;
 
 	pthread_mutex_lock(virtio->lock);
-	count(&virtio->stats.kicks);
+	virtio_count(&virtio->stats.kicks, 1);
 	if (queue < virtio->queue_count && is_live(virtio) && virtq_running(&virtio->queues[queue]))
 		more = virtio->type->kick(virtio, queue);
 	pthread_mutex_unlock(virtio->lock);
@@ -213,7 +207,7 @@ bool virtio_pop(struct virtio *virtio, unsigned int queue, struct virtq_chain *c
 		return false;
 	switch (virtq_pop(&virtio->queues[queue], chain)) {
 	case VIRTQ_CHAIN:
-		count(&virtio->stats.chains);
+		virtio_count(&virtio->stats.chains, 1);
 		return true;
 	case VIRTQ_BROKEN:
 		virtio_needs_reset(virtio, "ring or descriptor chain");
@@ -224,6 +218,11 @@ bool virtio_pop(struct virtio *virtio, unsigned int queue, struct virtq_chain *c
 	return false;
 }
 
+bool virtio_kicks_on(struct virtio *virtio, unsigned int queue)
+{
+	return is_live(virtio) && virtq_kicks_on(&virtio->queues[queue]);
+}
+
 void virtio_interrupt(struct virtio *virtio, unsigned int queue)
 {
 	struct virtq *q = &virtio->queues[queue];
@@ -232,10 +231,10 @@ void virtio_interrupt(struct virtio *virtio, unsigned int queue)
 	if (!q->ram)
 		return;
 	if (virtq_signal_due(q)) {
-		count(&virtio->stats.interrupts);
+		virtio_count(&virtio->stats.interrupts, 1);
 		virtio->front.queue_interrupt(virtio->front.opaque, queue);
 	} else if (q->signalled != before) {
-		count(&virtio->stats.interrupts_saved);
+		virtio_count(&virtio->stats.interrupts_saved, 1);
 	}
 }
 

@@ -33,6 +33,7 @@
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -151,8 +152,18 @@ static inline bool virtio_has_feature(const struct virtio *virtio, unsigned int 
 	return virtio->accepted & VIRTIO_FEATURE(bit);
 }
 
+/* A counter that only one thread at a time writes, and any reads: no locked instruction. */
+static inline void virtio_count(_Atomic uint64_t *counter, uint64_t amount)
+{
+	uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, value + amount, memory_order_relaxed);
+}
+
 /* virtq_pop() with what a broken queue entails. False: nothing to do. */
 bool virtio_pop(struct virtio *virtio, unsigned int queue, struct virtq_chain *chain);
+/* virtq_kicks_on() for as long as the device is live: true where there is more to pop. */
+bool virtio_kicks_on(struct virtio *virtio, unsigned int queue);
 /* After one or more virtq_push(): interrupts where the driver wants it. */
 void virtio_interrupt(struct virtio *virtio, unsigned int queue);
 /* A request leaves for the loop, and is back. The epoch at hold time tells whether its result still

@@ -278,6 +278,8 @@ uint32_t virtq_read(const struct virtq_chain *chain, uint32_t offset, void *data
 	while (done < bytes && offset < chain->readable_bytes) {
 		struct piece piece = find_piece(chain->iov, chain->readable, offset, bytes - done);
 
+		if (!piece.bytes)
+			break;
 		memcpy((uint8_t *)data + done, piece.at, piece.bytes);
 		done += piece.bytes;
 		offset += piece.bytes;
@@ -294,6 +296,8 @@ uint32_t virtq_write(const struct virtq_chain *chain, uint32_t offset, const voi
 	while (done < bytes && offset < chain->writable_bytes) {
 		struct piece piece = find_piece(iov, chain->writable, offset, bytes - done);
 
+		if (!piece.bytes)
+			break;
 		memcpy(piece.at, (const uint8_t *)data + done, piece.bytes);
 		done += piece.bytes;
 		offset += piece.bytes;

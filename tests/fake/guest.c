@@ -40,6 +40,17 @@ static uint8_t *at(const struct ram *ram, uint64_t gpa, uint64_t bytes)
 	return host;
 }
 
+/* What both sides look at while the other runs. */
+static uint16_t get16(const uint8_t *host)
+{
+	return __atomic_load_n((const uint16_t *)host, __ATOMIC_RELAXED);
+}
+
+static void put16(uint8_t *host, uint16_t value)
+{
+	__atomic_store_n((uint16_t *)host, value, __ATOMIC_RELAXED);
+}
+
 void fake_queue_init(struct fake_queue *q, const struct ram *ram, uint64_t gpa, uint16_t size,
 		     bool event_index)
 {
@@ -121,8 +132,8 @@ bool fake_queue_kick_wanted(struct fake_queue *q)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	q->kicked = q->avail;
 	if (!q->event_index)
-		return !(load_le16(area) & VRING_USED_F_NO_NOTIFY);
-	return vring_need_event(load_le16(area + 4 + 8 * q->size), q->avail, before);
+		return !(get16(area) & VRING_USED_F_NO_NOTIFY);
+	return vring_need_event(get16(area + 4 + 8 * q->size), q->avail, before);
 }
 
 bool fake_queue_used(struct fake_queue *q, uint32_t *head, uint32_t *bytes)
@@ -141,12 +152,12 @@ bool fake_queue_used(struct fake_queue *q, uint32_t *head, uint32_t *bytes)
 void fake_queue_interrupts(struct fake_queue *q, bool on)
 {
 	uint8_t *area = at(q->ram, q->driver_gpa, 4 + 2 * q->size + 2);
+	uint16_t event = on ? q->used_seen : (uint16_t)(q->used_seen - 1);
 
 	if (q->event_index)
-		store_le16(area + 4 + 2 * q->size,
-			   on ? q->used_seen : (uint16_t)(q->used_seen - 1));
+		put16(area + 4 + 2 * q->size, event);
 	else
-		store_le16(area, on ? 0 : VRING_AVAIL_F_NO_INTERRUPT);
+		put16(area, on ? 0 : VRING_AVAIL_F_NO_INTERRUPT);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
