@@ -226,10 +226,10 @@ int stet_vm_stage2_faults(struct stet_vm *vm, uint64_t *faults)
 {
 	struct vm_sample sample;
 
-	if (!stats_has(&vm->vcpu_stats, VCPU_STAT_PF_TAKEN))
+	if (!stats_has(&vm->vcpu_stats, vm_fault_stat(vm)))
 		return -EOPNOTSUPP;
 	vm_sample_now(vm, &sample);
-	*faults = sample.vcpu[VCPU_STAT_PF_TAKEN];
+	*faults = sample.vcpu[vm_fault_stat(vm)];
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 
 struct cpu_model {
 	uint32_t vcpu_count;
+	bool intel;              /* else AMD, or one of its kin */
 	uint32_t id_bits;        /* bits of an APIC id that number the cores */
 	struct kvm_cpuid2 cpuid; /* its entries follow: room for CPU_CPUID_ENTRIES_MAX */
 };

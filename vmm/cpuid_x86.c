@@ -95,7 +95,7 @@ static void set_features(struct cpu_model *model)
 	entry = find(model, 0x80000001, 0);
 	if (entry) {
 		entry->ecx &= ~(ECX81_SVM | ECX81_IBS | ECX81_SKINIT | ECX81_PERFCTR);
-		if (model->vcpu_count > 1 && !is_intel(model))
+		if (model->vcpu_count > 1 && !model->intel)
 			entry->ecx |= ECX81_CMP_LEGACY;
 	}
 	entry = find(model, LEAF_KVM_FEATURES, 0);
@@ -146,7 +146,7 @@ static void set_topology(struct cpu_model *model)
 		entry->ecx = level == 0 ? 0x100 : level == 1 ? 0x201 : level;
 	}
 	entry = find(model, 0x80000008, 0);
-	if (entry && !is_intel(model))
+	if (entry && !model->intel)
 		entry->ecx = model->id_bits << 12 | (model->vcpu_count - 1);
 }
 
@@ -163,7 +163,7 @@ static void set_frequencies(struct cpu_model *model, uint32_t tsc_khz)
 		entry->eax = tsc_khz;
 		entry->ebx = APIC_BUS_KHZ;
 	}
-	if (!is_intel(model))
+	if (!model->intel)
 		return;
 	entry = find(model, 0, 0);
 	if (entry)
@@ -202,6 +202,7 @@ int cpu_model_create(struct cpu_model **out, int kvm_fd, uint32_t vcpu_count, ui
 		return error_set(error, -ret, "KVM does not say which CPUID it supports: %s",
 				 error_name(-ret));
 	}
+	model->intel = is_intel(model);
 	set_features(model);
 	set_caches(model);
 	set_topology(model);

@@ -8,6 +8,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "tools/host-kernel/include/stet_kvm.h"
+
 static int kvm_ioctl(int fd, unsigned long request, void *argument)
 {
 	int ret = ioctl(fd, request, argument);
@@ -230,4 +232,28 @@ int kvm_prefault(int vcpu_fd, uint64_t gpa, uint64_t bytes)
 			return ret;
 	}
 	return 0;
+}
+
+#define PREFAULT_VM_FLAGS (STET_KVM_PREFAULT_WRITE | STET_KVM_PREFAULT_MMIO)
+
+bool kvm_prefault_vm_works(int kvm_fd)
+{
+	return (kvm_check(kvm_fd, STET_KVM_CAP_PREFAULT_VM) & PREFAULT_VM_FLAGS) ==
+	       PREFAULT_VM_FLAGS;
+}
+
+int kvm_prefault_vm(int vm_fd, const struct stet_kvm_range *ranges, uint32_t count)
+{
+	struct stet_kvm_prefault call = {
+		.flags = PREFAULT_VM_FLAGS,
+		.nr_ranges = count,
+		.ranges = (uint64_t)(uintptr_t)ranges,
+	};
+	int ret;
+
+	/* The call is its own continuation. */
+	do {
+		ret = kvm_ioctl(vm_fd, STET_KVM_PREFAULT_VM, &call);
+	} while (ret == -EINTR || ret == -EAGAIN);
+	return ret;
 }

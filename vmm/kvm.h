@@ -81,4 +81,14 @@ int kvm_run(int vcpu_fd);
  */
 int kvm_prefault(int vcpu_fd, uint64_t gpa, uint64_t bytes);
 
+/*
+ * The same for several ranges at once, with stet's patches to KVM (tools/host-kernel): populates
+ * the host's page tables for write as well, any thread, without a vCPU. Pages without RAM get their
+ * MMIO entry and are no error. kvm_prefault_vm_works() says whether the kernel behind /dev/kvm has
+ * it.
+ */
+struct stet_kvm_range;
+bool kvm_prefault_vm_works(int kvm_fd);
+int kvm_prefault_vm(int vm_fd, const struct stet_kvm_range *ranges, uint32_t count);
+
 #endif

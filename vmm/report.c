@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "vmm/causes.h"
+#include "vmm/exit_codes.h"
 #include "vmm/vm.h"
 
 #define SCHEMA 1
@@ -26,29 +28,51 @@ static const struct {
 };
 
 static const enum vcpu_stat fault_kinds[] = {
-	VCPU_STAT_PF_TAKEN,    VCPU_STAT_PF_FIXED,   VCPU_STAT_PF_FAST,
-	VCPU_STAT_PF_SPURIOUS, VCPU_STAT_PF_EMULATE, VCPU_STAT_PF_MMIO_SPTE_CREATED,
+	VCPU_STAT_PF_TAKEN,        VCPU_STAT_PF_FIXED,
+	VCPU_STAT_PF_FAST,         VCPU_STAT_PF_SPURIOUS,
+	VCPU_STAT_PF_EMULATE,      VCPU_STAT_PF_MMIO_SPTE_CREATED,
+	VCPU_STAT_PF_AROUND,       VCPU_STAT_STAGE2_MMIO,
+	VCPU_STAT_STAGE2_FAULT_NS, VCPU_STAT_VIOLATIONS_AFTER_PREFAULT,
 };
 
 /* Everything the report needs, read at one time. */
 struct snapshot {
 	enum stet_end end;
 	struct vm_sample now;
-	uint64_t pages[VM_STAT_COUNT];
 	bool has_pages;
+	bool has_codes; /* exits by hardware code, with stet's patches */
+	bool has_causes;
+	uint64_t codes[STATS_BUCKETS];
+	uint64_t causes[STATS_BUCKETS];
 	uint32_t phase_count, mark_count;
 	uint64_t marks_lost;
 	struct vm_phase phases[VM_PHASES_MAX];
 	struct vm_mark marks[VM_MARKS_MAX];
 };
 
+static void take_histograms(const struct stet_vm *vm, struct snapshot *s)
+{
+	for (uint32_t id = 0; id < vm->vcpu_count; id++) {
+		uint64_t codes[STATS_BUCKETS];
+
+		if (stats_read_histogram(&vm->vcpu_stats, vm->vcpus[id].stats_fd, codes))
+			return;
+		for (uint32_t i = 0; i < STATS_BUCKETS; i++)
+			s->codes[i] += codes[i];
+	}
+	s->has_codes = true;
+	s->has_causes = !stats_read_histogram(&vm->vm_stats, vm->vm_stats_fd, s->causes);
+	for (uint32_t i = 0; i < STATS_BUCKETS; i++)
+		s->causes[i] -= s->has_causes ? vm->cause_base[i] : 0;
+}
+
 static void take(struct stet_vm *vm, struct snapshot *s)
 {
 	memset(s, 0, sizeof(*s));
 	vm_sample_now(vm, &s->now);
 	s->end = (enum stet_end)atomic_load(&vm->end);
-	s->has_pages = vm->vm_stats_fd >= 0 && vm->vm_stats.count &&
-		       !stats_read(&vm->vm_stats, vm->vm_stats_fd, s->pages);
+	s->has_pages = stats_has(&vm->vm_stats, VM_STAT_PAGES_4K);
+	take_histograms(vm, s);
 	pthread_mutex_lock(&vm->lock);
 	s->phase_count = vm->phase_count;
 	memcpy(s->phases, vm->phases, sizeof(s->phases));
@@ -89,7 +113,14 @@ static void json_exits(struct text *text, const struct stet_vm *vm, const struct
 	json_stat(text, vm, "total", s->now.vcpu, VCPU_STAT_EXITS);
 	json_u64(text, "to_user", s->now.exits_to_user);
 	json_begin_object(text, "by_reason");
-	for (size_t i = 0; i < ARRAY_SIZE(exit_kinds); i++)
+	for (uint32_t i = 0; s->has_codes && i < STATS_BUCKETS; i++) {
+		char name[24];
+
+		if (s->codes[i])
+			json_u64(text, exit_code_name(vm->intel, i, name, sizeof(name)),
+				 s->codes[i]);
+	}
+	for (size_t i = 0; !s->has_codes && i < ARRAY_SIZE(exit_kinds); i++)
 		json_stat(text, vm, exit_kinds[i].name, s->now.vcpu, exit_kinds[i].stat);
 	json_end_object(text);
 	json_begin_object(text, "to_user_by_reason");
@@ -125,7 +156,16 @@ static void json_unclaimed(struct text *text, const struct bus *bus)
 	json_end_object(text);
 }
 
-static void json_prefault(struct text *text, const struct stet_vm *vm)
+static void json_vm_stat(struct text *text, const struct stet_vm *vm, const char *name,
+			 const struct snapshot *s, enum vm_stat stat)
+{
+	if (stats_has(&vm->vm_stats, stat))
+		json_u64(text, name, s->now.vm[stat]);
+	else
+		json_null(text, name);
+}
+
+static void json_prefault(struct text *text, const struct stet_vm *vm, const struct snapshot *s)
 {
 	const struct vm_prefault *prefault = &vm->prefault;
 
@@ -134,6 +174,10 @@ static void json_prefault(struct text *text, const struct stet_vm *vm)
 	json_bool(text, "populated", prefault->populated);
 	json_bool(text, "mapped", prefault->mapped);
 	json_u64(text, "device_pages", prefault->windows);
+	json_bool(text, "by_vm", prefault->by_vm);
+	json_vm_stat(text, vm, "mapped_4k", s, VM_STAT_PREFAULT_4K);
+	json_vm_stat(text, vm, "mapped_2m", s, VM_STAT_PREFAULT_2M);
+	json_vm_stat(text, vm, "mapped_1g", s, VM_STAT_PREFAULT_1G);
 	json_string(text, "error", prefault->code ? error_name(prefault->code) : NULL);
 	json_bool(text, "memory_locked", vm->ram.locked);
 	json_bool(text, "numa_balancing_off", vm->ram.numa_pinned);
@@ -142,15 +186,43 @@ static void json_prefault(struct text *text, const struct stet_vm *vm)
 	json_end_object(text);
 }
 
+static void json_causes(struct text *text, const struct snapshot *s)
+{
+	if (!s->has_causes) {
+		json_null(text, "by_cause");
+		return;
+	}
+	json_begin_array(text, "by_cause");
+	for (uint32_t i = 0; i < STATS_BUCKETS; i++) {
+		unsigned int who = cause_who_of(i), event = cause_event_of(i);
+
+		if (!s->causes[i])
+			continue;
+		json_begin_object(text, NULL);
+		json_string(text, "who", cause_who(who));
+		json_string(text, "event", cause_event(event));
+		json_u64(text, "count", s->causes[i]);
+		json_string(text, "remedy", cause_remedy(who, event));
+		json_end_object(text);
+	}
+	json_end_array(text);
+}
+
 static void json_notifier(struct text *text, const struct stet_vm *vm, const struct snapshot *s)
 {
+	bool visible = vm_sees_invalidations(vm);
+
 	json_begin_object(text, "notifier");
-	json_bool(text, "visible", vm->notifier.visible);
-	json_string(text, "why_not", vm->notifier.why);
-	if (vm->notifier.visible)
+	json_bool(text, "visible", visible);
+	json_string(text, "why_not", visible ? NULL : vm->notifier.why);
+	json_vm_stat(text, vm, "total", s, VM_STAT_MN_INVALIDATE);
+	if (visible)
 		json_u64(text, "relevant", s->now.notifier_hits);
 	else
 		json_null(text, "relevant");
+	json_vm_stat(text, vm, "spurious", s, VM_STAT_MN_SPURIOUS);
+	json_vm_stat(text, vm, "ns", s, VM_STAT_MN_HIT_NS);
+	json_causes(text, s);
 	json_end_object(text);
 }
 
@@ -163,10 +235,10 @@ static void json_marks(struct text *text, const struct stet_vm *vm, const struct
 		json_begin_object(text, NULL);
 		json_u64(text, "value", s->marks[i].value);
 		json_u64(text, "ns_since_exec", since_exec(vm, sample->ns));
-		json_stat(text, vm, "stage2_faults", sample->vcpu, VCPU_STAT_PF_TAKEN);
+		json_stat(text, vm, "stage2_faults", sample->vcpu, vm_fault_stat(vm));
 		json_stat(text, vm, "exits", sample->vcpu, VCPU_STAT_EXITS);
 		json_u64(text, "exits_to_user", sample->exits_to_user);
-		if (vm->notifier.visible)
+		if (vm_sees_invalidations(vm))
 			json_u64(text, "notifier_relevant", sample->notifier_hits);
 		else
 			json_null(text, "notifier_relevant");
@@ -205,11 +277,11 @@ void report_json(struct stet_vm *vm, struct text *text)
 	json_u64(text, "memory_bytes", vm->ram.bytes);
 	json_u64(text, "vcpus", vm->vcpu_count);
 	json_string(text, "kernel_format", vm->image.format);
-	json_stat(text, vm, "stage2_faults", s.now.vcpu, VCPU_STAT_PF_TAKEN);
+	json_stat(text, vm, "stage2_faults", s.now.vcpu, vm_fault_stat(vm));
 	json_begin_object(text, "pages");
-	json_u64(text, "4k", s.pages[VM_STAT_PAGES_4K]);
-	json_u64(text, "2m", s.pages[VM_STAT_PAGES_2M]);
-	json_u64(text, "1g", s.pages[VM_STAT_PAGES_1G]);
+	json_u64(text, "4k", s.now.vm[VM_STAT_PAGES_4K]);
+	json_u64(text, "2m", s.now.vm[VM_STAT_PAGES_2M]);
+	json_u64(text, "1g", s.now.vm[VM_STAT_PAGES_1G]);
 	json_end_object(text);
 	json_begin_object(text, "faults");
 	for (size_t i = 0; i < ARRAY_SIZE(fault_kinds); i++)
@@ -224,7 +296,7 @@ void report_json(struct stet_vm *vm, struct text *text)
 	json_unclaimed(text, &vm->plug.pio);
 	json_unclaimed(text, &vm->plug.mmio);
 	json_end_object(text);
-	json_prefault(text, vm);
+	json_prefault(text, vm, &s);
 	json_notifier(text, vm, &s);
 	json_phases(text, vm, &s);
 	json_marks(text, vm, &s);
@@ -259,22 +331,27 @@ static void table_head(struct text *text, const struct stet_vm *vm, const struct
 
 static void table_faults(struct text *text, const struct stet_vm *vm, const struct snapshot *s)
 {
-	if (stats_has(&vm->vcpu_stats, VCPU_STAT_PF_TAKEN))
-		row(text, "stage-2 faults", s->now.vcpu[VCPU_STAT_PF_TAKEN]);
+	if (stats_has(&vm->vcpu_stats, vm_fault_stat(vm)))
+		row(text, "stage-2 faults", s->now.vcpu[vm_fault_stat(vm)]);
 	else
 		text_printf(text, "  stage-2 faults               not visible (the kernel has no "
 				  "binary statistics)\n");
-	if (vm->notifier.visible)
+	if (vm_sees_invalidations(vm))
 		row(text, "invalidations of RAM", s->now.notifier_hits);
 	else
 		text_printf(text, "  invalidations of RAM         not visible: %s\n",
 			    vm->notifier.why);
+	for (uint32_t i = 0; s->has_causes && i < STATS_BUCKETS; i++)
+		if (s->causes[i])
+			text_printf(text, "    by %-12s %-10s %12" PRIu64 "  -> %s\n",
+				    cause_who(cause_who_of(i)), cause_event(cause_event_of(i)),
+				    s->causes[i], cause_remedy(cause_who_of(i), cause_event_of(i)));
 	if (s->has_pages)
 		text_printf(text,
 			    "  stage-2 pages now            %12" PRIu64 " of 4K, %" PRIu64
 			    " of 2M, %" PRIu64 " of 1G\n",
-			    s->pages[VM_STAT_PAGES_4K], s->pages[VM_STAT_PAGES_2M],
-			    s->pages[VM_STAT_PAGES_1G]);
+			    s->now.vm[VM_STAT_PAGES_4K], s->now.vm[VM_STAT_PAGES_2M],
+			    s->now.vm[VM_STAT_PAGES_1G]);
 	text_printf(text, "  prefault                     %s\n",
 		    !vm->prefault.wanted  ? "off"
 		    : vm->prefault.mapped ? "all of RAM, and the device pages"
@@ -284,7 +361,16 @@ static void table_faults(struct text *text, const struct stet_vm *vm, const stru
 static void table_exits(struct text *text, const struct stet_vm *vm, const struct snapshot *s)
 {
 	row(text, "exits", s->now.vcpu[VCPU_STAT_EXITS]);
-	for (size_t i = 0; i < ARRAY_SIZE(exit_kinds); i++) {
+	for (uint32_t i = 0; s->has_codes && i < STATS_BUCKETS; i++) {
+		char name[40], code[24];
+
+		if (!s->codes[i])
+			continue;
+		snprintf(name, sizeof(name), "  %s",
+			 exit_code_name(vm->intel, i, code, sizeof(code)));
+		row(text, name, s->codes[i]);
+	}
+	for (size_t i = 0; !s->has_codes && i < ARRAY_SIZE(exit_kinds); i++) {
 		char name[40];
 
 		if (!s->now.vcpu[exit_kinds[i].stat])
@@ -320,7 +406,7 @@ static void table_moment(struct text *text, const struct stet_vm *vm, const char
 	text_printf(text, "  %-20s %10.3f %10.3f", name, (double)at / 1e6, (double)took / 1e6);
 	if (sample)
 		text_printf(text, " %8" PRIu64 " %10" PRIu64 " %10" PRIu64,
-			    sample->vcpu[VCPU_STAT_PF_TAKEN], sample->vcpu[VCPU_STAT_EXITS],
+			    sample->vcpu[vm_fault_stat(vm)], sample->vcpu[VCPU_STAT_EXITS],
 			    sample->exits_to_user);
 	text_printf(text, "\n");
 	*before = at;

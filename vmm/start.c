@@ -261,6 +261,8 @@ int start_vcpus(struct stet_vm *vm, uint32_t count, struct error *error)
 	tsc_khz = kvm_tsc_khz(vm->vcpus[0].fd);
 	ret = cpu_model_create(&model, vm->kvm_fd, count, tsc_khz > 0 ? (uint32_t)tsc_khz : 0,
 			       error);
+	if (!ret)
+		vm->intel = model->intel;
 	for (uint32_t id = 0; !ret && id < count; id++) {
 		ret = cpu_set_cpuid(model, vm->vcpus[id].fd, id, error);
 		if (!ret)

@@ -43,13 +43,36 @@ static void sum_vcpus(const struct stet_vm *vm, uint64_t sums[VCPU_STAT_COUNT])
 	}
 }
 
+enum vcpu_stat vm_fault_stat(const struct stet_vm *vm)
+{
+	return stats_has(&vm->vcpu_stats, VCPU_STAT_STAGE2_VIOLATIONS) ? VCPU_STAT_STAGE2_VIOLATIONS
+								       : VCPU_STAT_PF_TAKEN;
+}
+
+bool vm_sees_invalidations(const struct stet_vm *vm)
+{
+	return vm->notifier.visible || stats_has(&vm->vm_stats, VM_STAT_MN_HIT);
+}
+
+static void read_vm_stats(const struct stet_vm *vm, uint64_t values[VM_STAT_COUNT])
+{
+	if (vm->vm_stats_fd < 0 || !vm->vm_stats.count ||
+	    stats_read(&vm->vm_stats, vm->vm_stats_fd, values))
+		memset(values, 0, sizeof(*values) * VM_STAT_COUNT);
+}
+
 static void take_sample(struct stet_vm *vm, struct vm_sample *sample)
 {
 	sample->ns = clock_ns();
+	read_vm_stats(vm, sample->vm);
+	for (uint32_t i = VM_STAT_MN_INVALIDATE; i <= VM_STAT_MN_AGE_HIT; i++)
+		sample->vm[i] -= vm->vm_base[i];
 	sum_vcpus(vm, sample->vcpu);
 	for (uint32_t i = 0; i < VCPU_STAT_COUNT; i++)
 		sample->vcpu[i] -= vm->base[i];
-	sample->notifier_hits = notifier_read(&vm->notifier) - vm->notifier_base;
+	sample->notifier_hits = stats_has(&vm->vm_stats, VM_STAT_MN_HIT)
+					? sample->vm[VM_STAT_MN_HIT]
+					: notifier_read(&vm->notifier) - vm->notifier_base;
 	sample->exits_to_user = 0;
 	for (uint32_t id = 0; id < vm->vcpu_count; id++)
 		for (uint32_t i = 0; i < EXIT_REASONS; i++)
@@ -235,10 +258,12 @@ int vm_start(struct stet_vm *vm, struct error *error)
 	if (ret)
 		goto out;
 	vm->started = true;
-	if (vm->count_notifier)
+	if (vm->count_notifier && !stats_has(&vm->vm_stats, VM_STAT_MN_HIT))
 		notifier_init(&vm->notifier, &vm->ram);
 	vm->notifier_base = notifier_read(&vm->notifier);
 	sum_vcpus(vm, vm->base);
+	read_vm_stats(vm, vm->vm_base);
+	stats_read_histogram(&vm->vm_stats, vm->vm_stats_fd, vm->cause_base);
 	/* vCPU 0 last: the others wait for its start-up interrupt anyway. */
 	for (uint32_t id = vm->vcpu_count; !ret && id-- > 0;)
 		ret = vcpu_start(&vm->vcpus[id], &owner, error);

@@ -34,6 +34,7 @@ struct vm_phase {
 struct vm_sample {
 	uint64_t ns;
 	uint64_t vcpu[VCPU_STAT_COUNT]; /* sums over the vCPUs, since the first KVM_RUN */
+	uint64_t vm[VM_STAT_COUNT];     /* of the VM, since then */
 	uint64_t notifier_hits;
 	uint64_t exits_to_user;
 };
@@ -46,6 +47,7 @@ struct vm_mark {
 /* How stage 2 was made ready. */
 struct vm_prefault {
 	bool wanted;
+	bool by_vm; /* with the VM-wide ioctl of stet's patches to KVM, which populates as well */
 	bool populated;   /* all RAM is in the host's page tables, for write */
 	bool mapped;      /* all RAM is in stage 2 */
 	int code;         /* why it is not mapped: positive errno */
@@ -84,10 +86,13 @@ struct stet_vm {
 
 	struct vm_prefault prefault;
 	bool zap_all_off, nx_huge_pages_off;
+	bool intel;
 	bool count_notifier;
 	struct notifier notifier;
 	uint64_t notifier_base;
 	uint64_t base[VCPU_STAT_COUNT]; /* sums before the first KVM_RUN */
+	uint64_t vm_base[VM_STAT_COUNT];
+	uint64_t cause_base[STATS_BUCKETS];
 
 	pthread_mutex_t lock;
 	bool started;
@@ -115,6 +120,11 @@ void vm_end(struct stet_vm *vm, enum stet_end end);
  * from a vCPU. */
 void vm_stop(struct stet_vm *vm, enum stet_end end);
 void vm_destroy(struct stet_vm *vm);
+
+/* The counter that "stage2_faults" is: KVM's violations with stet's patches, else pf_taken. */
+enum vcpu_stat vm_fault_stat(const struct stet_vm *vm);
+/* Invalidations can be counted: by KVM itself (with the patches) or by the tracepoint. */
+bool vm_sees_invalidations(const struct stet_vm *vm);
 
 /* A vCPU's thread: the guest marks a moment. */
 void vm_add_mark(struct stet_vm *vm, uint8_t value);

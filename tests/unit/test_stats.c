@@ -130,6 +130,26 @@ static void short_data_is_an_error(void **state)
 	close(fd);
 }
 
+/* A histogram is found by its name and its size, and one of another size is not believed. */
+static void histogram(void **state)
+{
+	static const struct entry entries[] = { { "exit_reason_hist", 8 }, { "exits", 0 } };
+	static const uint64_t data[] = { 5, 10, 20 };
+	struct stats_layout layout;
+	uint64_t buckets[STATS_BUCKETS];
+	int fd = stats_file(entries, 2, good_header(2), data, 3);
+
+	(void)state;
+	assert_int_equal(stats_layout_vcpu(&layout, fd), 0);
+	assert_int_equal(layout.histogram_count, 1); /* stats_file() says size 1 */
+	assert_int_equal(stats_read_histogram(&layout, fd, buckets), 0);
+	assert_int_equal(buckets[0], 10);
+	assert_int_equal(buckets[1], 0);
+	assert_int_equal(stats_layout_vm(&layout, fd), 0);
+	assert_int_equal(stats_read_histogram(&layout, fd, buckets), -ENOENT);
+	close(fd);
+}
+
 static void every_value_has_a_name(void **state)
 {
 	(void)state;
@@ -146,6 +166,7 @@ int main(void)
 		cmocka_unit_test(refuses_nonsense),
 		cmocka_unit_test(bounds),
 		cmocka_unit_test(short_data_is_an_error),
+		cmocka_unit_test(histogram),
 		cmocka_unit_test(every_value_has_a_name),
 	};
 
