@@ -157,8 +157,8 @@ int bzimage_load(const struct ram *ram, const struct boot_file *file, const stru
 		end = UINT64_MAX;
 	result = boot_check_fit(ram, file, gpa, end, error);
 	if (!result)
-		result = boot_read(ram, file, header.payload_offset, gpa, header.payload_bytes,
-				   error);
+		result = boot_read_ram(ram, file, header.payload_offset, gpa, header.payload_bytes,
+				       error);
 	if (result)
 		return result;
 

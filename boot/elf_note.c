@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* elf_note: what the notes of an ELF kernel tell (System V gABI, "Note Section"). */
-#include "boot/elf_note.h"
+#include "boot/elf.h"
 
 #include <errno.h>
 
-#include "base/fd.h"
 #include "base/num.h"
 
 #define NOTE_HEADER_BYTES             12 /* length of name, length of descriptor, type */
@@ -49,8 +48,8 @@ static void walk(struct elf_notes *notes, const uint8_t *data, uint64_t bytes, u
 	}
 }
 
-int elf_note_read(const struct boot_file *file, uint64_t offset, uint64_t bytes, uint64_t alignment,
-		  struct elf_notes *notes, struct error *error)
+int elf_read_notes(const struct boot_file *file, uint64_t offset, uint64_t bytes,
+		   uint64_t alignment, struct elf_notes *notes, struct error *error)
 {
 	uint8_t data[ELF_NOTE_BYTES_MAX];
 	int result;
@@ -59,10 +58,9 @@ int elf_note_read(const struct boot_file *file, uint64_t offset, uint64_t bytes,
 		return error_set(error, ENODATA, "%s: truncated: its notes are beyond its end",
 				 file->name);
 	bytes = num_min(bytes, sizeof(data));
-	result = fd_read_at(file->fd, data, bytes, offset);
+	result = boot_read(file, offset, data, bytes, error);
 	if (result)
-		return error_set(error, -result, "%s: cannot be read: %s", file->name,
-				 error_name(-result));
+		return result;
 	walk(notes, data, bytes, alignment == 8 ? 8 : 4);
 	return 0;
 }

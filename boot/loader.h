@@ -50,12 +50,18 @@ struct boot_payload {
 	uint64_t cmdline_gpa;
 };
 
-/*
- * Reads bytes of the file at offset into RAM at gpa. -ENODATA where the file is too short, -EFBIG
- * where [gpa, gpa + bytes) is not RAM; bytes may be 0.
- */
-int boot_read(const struct ram *ram, const struct boot_file *file, uint64_t offset, uint64_t gpa,
-	      uint64_t bytes, struct error *error);
+/* Reads bytes of the file at offset. -ENODATA where the file is too short, or a read error. */
+int boot_read(const struct boot_file *file, uint64_t offset, void *data, uint64_t bytes,
+	      struct error *error);
+
+/* The same into RAM at gpa; -EFBIG where that is not RAM. bytes may be 0. */
+int boot_read_ram(const struct ram *ram, const struct boot_file *file, uint64_t offset,
+		  uint64_t gpa, uint64_t bytes, struct error *error);
+
+/* For error texts: bytes in MiB, rounded up; and the memory size in MiB, a multiple of huge pages,
+ * that has low_bytes of low RAM. */
+uint64_t boot_mib(uint64_t bytes);
+uint64_t boot_memory_for(uint64_t low_bytes);
 
 /* -EFBIG with what to do where the kernel's [gpa, end) is not wholly inside low RAM from
  * LAYOUT_KERNEL on. */
@@ -69,6 +75,11 @@ int bzimage_load(const struct ram *ram, const struct boot_file *file, const stru
 bool elf_is(const struct boot_head *head);
 int elf_load(const struct ram *ram, const struct boot_file *file, const struct boot_head *head,
 	     enum boot_choice choice, struct boot_kernel *kernel, struct error *error);
+
+/* Places the initrd as high as the kernel takes it, behind the kernel, and reads it. -EFBIG with
+ * the memory to give where there is no room. */
+int initrd_load(const struct ram *ram, const struct boot_kernel *kernel,
+		const struct boot_file *file, struct boot_payload *payload, struct error *error);
 
 /* Protocols: write what the kernel's first instruction expects to find; return its address. */
 uint64_t linux64_write_info(const struct ram *ram, const struct boot_kernel *kernel,

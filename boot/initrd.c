@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* initrd: finds a place for the initial RAM disk and reads it there. */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/num.h"
+#include "boot/loader.h"
+#include "mem/layout.h"
+
+/* As high as possible below limit, behind the kernel. */
+static bool place_low(const struct boot_kernel *kernel, uint64_t limit, uint64_t bytes,
+		      uint64_t *gpa)
+{
+	uint64_t at;
+
+	if (bytes > limit)
+		return false;
+	at = num_align_down(limit - bytes, LAYOUT_PAGE_BYTES);
+	if (at < kernel->end)
+		return false;
+	*gpa = at;
+	return true;
+}
+
+/* As high as possible in a range above 4 GiB. */
+static bool place_high(const struct ram *ram, uint64_t bytes, uint64_t *gpa)
+{
+	const struct ram_range *range;
+	uint32_t i;
+
+	for (i = 0; i < ram->range_count; i++) {
+		range = &ram->ranges[i];
+		if (range->gpa == 0 || bytes > range->bytes)
+			continue;
+		*gpa = num_align_down(range->gpa + range->bytes - bytes, LAYOUT_PAGE_BYTES);
+		return true;
+	}
+	return false;
+}
+
+static int initrd_too_large(const struct ram *ram, const struct boot_kernel *kernel,
+			    const struct boot_file *file, struct error *error)
+{
+	uint64_t limit = num_min(kernel->initrd_limit, LAYOUT_LOW_RAM_BYTES_MAX);
+	uint64_t need;
+
+	if (num_add(file->bytes, kernel->end, &need) && num_add(need, LAYOUT_PAGE_BYTES, &need) &&
+	    need <= limit)
+		return error_set(error, EFBIG,
+				 "%s: an initrd of %" PRIu64 " MiB does not fit behind the kernel "
+				 "(up to %" PRIu64 " MiB) into %" PRIu64
+				 " MiB of memory; give the VM at least %" PRIu64 " MiB",
+				 file->name, boot_mib(file->bytes), boot_mib(kernel->end),
+				 ram->bytes / MIB, boot_memory_for(need));
+	return error_set(error, EFBIG,
+			 "%s: an initrd of %" PRIu64
+			 " MiB does not fit between the kernel's end at "
+			 "%" PRIu64 " MiB and %" PRIu64 " MiB, the highest this kernel takes",
+			 file->name, boot_mib(file->bytes), boot_mib(kernel->end), limit / MIB);
+}
+
+int initrd_load(const struct ram *ram, const struct boot_kernel *kernel,
+		const struct boot_file *file, struct boot_payload *payload, struct error *error)
+{
+	uint64_t low_end = ram_low_end(ram);
+	uint64_t limit = num_min(low_end, kernel->initrd_limit);
+	uint64_t gpa;
+	int result;
+
+	if (!file->bytes)
+		return error_set(error, ENODATA, "%s: is empty", file->name);
+	if (!place_low(kernel, limit, file->bytes, &gpa) &&
+	    !(kernel->initrd_anywhere && (place_low(kernel, low_end, file->bytes, &gpa) ||
+					  place_high(ram, file->bytes, &gpa))))
+		return initrd_too_large(ram, kernel, file, error);
+	result = boot_read_ram(ram, file, 0, gpa, file->bytes, error);
+	if (result)
+		return result;
+	payload->initrd_gpa = gpa;
+	payload->initrd_bytes = file->bytes;
+	return 0;
+}
