@@ -35,6 +35,7 @@
 /* PkgLength (section 20.2.4) in its three-byte form, always: it need not be known before what it
  * measures has been written. It counts itself. */
 #define LENGTH_BYTES 3
+#define LENGTH_MAX   0xfffff
 
 static uint64_t begin_length(struct acpi_area *area)
 {
@@ -49,6 +50,8 @@ void aml_end(struct acpi_area *area, uint64_t mark)
 	uint64_t length = area->used - mark;
 	uint8_t bytes[LENGTH_BYTES];
 
+	if (length > LENGTH_MAX)
+		area->full = true;
 	if (area->full)
 		return;
 	bytes[0] = (uint8_t)((LENGTH_BYTES - 1) << 6 | (length & 0xf));

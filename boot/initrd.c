@@ -38,25 +38,43 @@ static bool place_high(const struct ram *ram, uint64_t bytes, uint64_t *gpa)
 	return false;
 }
 
+/* The least memory, in MiB, that an initrd of bytes fits into with this kernel; 0 where there is
+ * none. */
+static uint64_t memory_needed(const struct boot_kernel *kernel, uint64_t bytes)
+{
+	uint64_t limit = LAYOUT_LOW_RAM_BYTES_MAX;
+	uint64_t begin;
+	uint64_t need;
+
+	if (!kernel->initrd_anywhere)
+		limit = num_min(limit, kernel->initrd_limit);
+	if (!num_align_up(kernel->end, LAYOUT_PAGE_BYTES, &begin) ||
+	    !num_align_up(bytes, LAYOUT_PAGE_BYTES, &bytes) || bytes > LAYOUT_RAM_BYTES_MAX)
+		return 0;
+	need = begin + bytes;
+	if (need > limit)
+		need = kernel->initrd_anywhere ? LAYOUT_LOW_RAM_BYTES_MAX + bytes : 0;
+	return boot_memory_for(need);
+}
+
 static int initrd_too_large(const struct ram *ram, const struct boot_kernel *kernel,
 			    const struct boot_file *file, struct error *error)
 {
-	uint64_t limit = num_min(kernel->initrd_limit, LAYOUT_LOW_RAM_BYTES_MAX);
-	uint64_t need;
+	uint64_t need = memory_needed(kernel, file->bytes);
 
-	if (num_add(file->bytes, kernel->end, &need) && num_add(need, LAYOUT_PAGE_BYTES, &need) &&
-	    need <= limit)
+	if (need)
 		return error_set(error, EFBIG,
 				 "%s: an initrd of %" PRIu64 " MiB does not fit behind the kernel "
 				 "(up to %" PRIu64 " MiB) into %" PRIu64
 				 " MiB of memory; give the VM at least %" PRIu64 " MiB",
 				 file->name, boot_mib(file->bytes), boot_mib(kernel->end),
-				 ram->bytes / MIB, boot_memory_for(need));
+				 ram->bytes / MIB, need);
 	return error_set(error, EFBIG,
 			 "%s: an initrd of %" PRIu64
 			 " MiB does not fit between the kernel's end at "
 			 "%" PRIu64 " MiB and %" PRIu64 " MiB, the highest this kernel takes",
-			 file->name, boot_mib(file->bytes), boot_mib(kernel->end), limit / MIB);
+			 file->name, boot_mib(file->bytes), boot_mib(kernel->end),
+			 num_min(kernel->initrd_limit, LAYOUT_LOW_RAM_BYTES_MAX) / MIB);
 }
 
 int initrd_load(const struct ram *ram, const struct boot_kernel *kernel,

@@ -248,6 +248,39 @@ static void test_area_full(void **state)
 	assert_int_equal(sum(data + table, capacity - table), 0);
 }
 
+/* PkgLength (ACPI 6.5 section 20.2.4): two bits say how many bytes follow; it counts itself. */
+static void test_package_length(void **state)
+{
+	static const uint64_t sizes[] = { 0, 1, 15, 16, 4095, 4096, 65536, 0xfffff - 8 };
+	struct acpi_area area = { .capacity = 2 * MIB };
+	uint64_t length;
+	uint64_t mark;
+	size_t i;
+
+	(void)state;
+	area.data = malloc(area.capacity);
+	assert_non_null(area.data);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		area.used = 0;
+		mark = aml_begin_scope(&area, "\\_SB");
+		acpi_put_zeros(&area, sizes[i]);
+		aml_end(&area, mark);
+		assert_int_equal(area.data[0], 0x10);
+		assert_int_equal(mark, 1);
+		assert_int_equal(area.data[1] & 0xf0, 0x80); /* two bytes follow */
+		length = (area.data[1] & 0x0f) | area.data[2] << 4 | area.data[3] << 12;
+		assert_int_equal(length, area.used - mark);
+		assert_memory_equal(area.data + 4, "\\_SB_", 5);
+	}
+	area.used = 0; /* one byte more than 20 bits can tell */
+	mark = aml_begin_scope(&area, "\\_SB");
+	acpi_put_zeros(&area, 0xfffff - 7);
+	assert_false(area.full);
+	aml_end(&area, mark);
+	assert_true(area.full);
+	free(area.data);
+}
+
 /* Runs iasl in directory; false where there is none. Output goes to the file "log" there. */
 static bool run_iasl(const char *directory, const char *option, const char *file)
 {
@@ -365,10 +398,10 @@ static void test_iasl(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rsdp),    cmocka_unit_test(test_fadt),
-		cmocka_unit_test(test_madt),    cmocka_unit_test(test_serial_is_optional),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_area_full),
-		cmocka_unit_test(test_iasl),
+		cmocka_unit_test(test_rsdp),           cmocka_unit_test(test_fadt),
+		cmocka_unit_test(test_madt),           cmocka_unit_test(test_serial_is_optional),
+		cmocka_unit_test(test_refused),        cmocka_unit_test(test_area_full),
+		cmocka_unit_test(test_package_length), cmocka_unit_test(test_iasl),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

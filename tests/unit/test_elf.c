@@ -170,6 +170,15 @@ static void test_edges(void **state)
 	assert_int_equal(attempt.image.kernel_gpa, MIB);
 	assert_int_equal(attempt.image.kernel_end, 32 * MIB);
 	attempt_end(&attempt);
+
+	make_kernel(&elf);
+	elf_segment64(&elf, 0)->p_paddr = 3 * MIB; /* right behind the second, and before it */
+	elf_segment64(&elf, 1)->p_paddr = 3 * MIB - 0x3000;
+	elf_header64(&elf)->e_entry = 3 * MIB;
+	attempt_begin(&attempt, 32, elf.data, elf.bytes);
+	assert_int_equal(attempt_load(&attempt), 0);
+	assert_int_equal(attempt.image.kernel_gpa, 3 * MIB - 0x3000);
+	attempt_end(&attempt);
 }
 
 /* Program headers far behind what is read of the file's beginning. */

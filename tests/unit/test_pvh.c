@@ -189,6 +189,8 @@ static void test_start_info(void **state)
 	attempt.source.cmdline = "x=y";
 	memset(guest(&attempt, LAYOUT_PVH_START_INFO, 4096), 0xee, 4096);
 	assert_int_equal(attempt_load(&attempt), 0);
+	assert_int_equal(load_le64(guest(&attempt, LAYOUT_GDT + 0x28, 8)), 0xcf9b000000ffff);
+	assert_int_equal(*guest(&attempt, 0xffff0, 1), 0xb0);
 	info = guest(&attempt, LAYOUT_PVH_START_INFO, 4096);
 	assert_int_equal(load_le32(info), 0x336ec578);
 	assert_int_equal(load_le32(info + 4), 1);
