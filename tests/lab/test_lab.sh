@@ -78,6 +78,8 @@ amd_runs()
 	check_equal "icount: a fixed date" 2026-01-01 "$out"
 	check_equal "a command killed by a signal is 128+n" 137 "$status" "$err"
 
+	run -- sh -c 'sleep 1000 & echo left one behind'
+	check_equal "a background process does not keep the host up" "left one behind 0" "$out $status" "$err"
 	run -- nosuchprogram
 	check_equal "a missing command is 127" 127 "$status" "$err"
 	run -- sh -c 'exit 124'
@@ -184,6 +186,7 @@ intel_runs()
 		echo "huge $(cat /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages)"
 		head -c 65536 share/random >/output/copy
 		echo to-stderr >&2
+		yes 0123456789abcdef | head -n 5000
 		exit 7
 	END
 	run --cpu intel --hugepages 16 --share "$share" --output "$scratch/intel" -- sh share/script
@@ -196,6 +199,7 @@ intel_runs()
 		fi
 	done
 	check_matches "intel: stderr arrives" '^to-stderr$' "$err"
+	check_equal "intel: 85,000 bytes of output arrive" 5000 "$(grep -cx 0123456789abcdef "$scratch/out")"
 	check "intel: 64 KiB come back intact" cmp -n 65536 "$share/random" "$scratch/intel/copy"
 	check_equal "intel: of the right size" 65536 "$(stat -c %s "$scratch/intel/copy")"
 	# The probe's guest touches one page of memory that was not mapped before.
