@@ -43,15 +43,13 @@ static bool place_high(const struct ram *ram, uint64_t bytes, uint64_t *gpa)
 static uint64_t memory_needed(const struct boot_kernel *kernel, uint64_t bytes)
 {
 	uint64_t limit = LAYOUT_LOW_RAM_BYTES_MAX;
-	uint64_t begin;
 	uint64_t need;
 
 	if (!kernel->initrd_anywhere)
 		limit = num_min(limit, kernel->initrd_limit);
-	if (!num_align_up(kernel->end, LAYOUT_PAGE_BYTES, &begin) ||
-	    !num_align_up(bytes, LAYOUT_PAGE_BYTES, &bytes) || bytes > LAYOUT_RAM_BYTES_MAX)
+	if (!num_align_up(bytes, LAYOUT_PAGE_BYTES, &bytes) || bytes > LAYOUT_RAM_BYTES_MAX)
 		return 0;
-	need = begin + bytes;
+	need = kernel->end + bytes; /* the former is below 4 GiB */
 	if (need > limit)
 		need = kernel->initrd_anywhere ? LAYOUT_LOW_RAM_BYTES_MAX + bytes : 0;
 	return boot_memory_for(need);

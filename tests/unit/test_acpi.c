@@ -198,6 +198,34 @@ static void test_serial_is_optional(void **state)
 	}
 }
 
+/* That the tables name the ports and pins the devices are at. */
+static void test_dsdt_resources(void **state)
+{
+	static const struct {
+		uint8_t bytes[12];
+		size_t count;
+	} wanted[] = {
+		{ { 0x47, 1, 0xf8, 3, 0xf8, 3, 1, 8 }, 8 }, /* COM1: ports */
+		{ { 0x89, 6, 0, 3, 1, 4, 0, 0, 0 }, 9 },    /* its pin, edge, active high */
+		{ { 0x47, 1, 0x70, 0, 0x70, 0, 1, 2 }, 8 }, /* RTC */
+		{ { 0x47, 1, 0x05, 5, 0x05, 5, 1, 1 }, 8 }, /* pvpanic */
+		{ { 0x89, 6, 0, 3, 1, 9, 0, 0, 0 }, 9 },    /* generic event device */
+		{ { 'E', 'R', 'E', 'G', 1, 0x0b, 4, 6, 1, 0x5b }, 10 }, /* its event register */
+		{ { 4, 0x0a, 5, 0x0a, 5, 0, 0 }, 7 },                   /* _S5 */
+	};
+	struct machine machine;
+	const uint8_t *dsdt;
+	uint64_t bytes;
+	size_t i;
+
+	(void)state;
+	machine_begin(&machine, 1, true);
+	dsdt = find_table(&machine, "DSDT", &bytes);
+	for (i = 0; i < ARRAY_SIZE(wanted); i++)
+		assert_non_null(memmem(dsdt, bytes, wanted[i].bytes, wanted[i].count));
+	ram_fini(&machine.ram);
+}
+
 static void test_refused(void **state)
 {
 	static const uint32_t counts[] = { 0, LAYOUT_VCPUS_MAX + 1, UINT32_MAX };
@@ -400,8 +428,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rsdp),           cmocka_unit_test(test_fadt),
 		cmocka_unit_test(test_madt),           cmocka_unit_test(test_serial_is_optional),
-		cmocka_unit_test(test_refused),        cmocka_unit_test(test_area_full),
-		cmocka_unit_test(test_package_length), cmocka_unit_test(test_iasl),
+		cmocka_unit_test(test_dsdt_resources), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_area_full),      cmocka_unit_test(test_package_length),
+		cmocka_unit_test(test_iasl),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

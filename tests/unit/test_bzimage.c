@@ -131,6 +131,7 @@ static void test_payload_bounds(void **state)
 	attempt_begin(&attempt, 32, file, bytes);
 	assert_int_equal(attempt_load(&attempt), 0);
 	assert_int_equal(attempt.image.kernel_end, 4 * MIB);
+	assert_int_equal(*guest(&attempt, 2 * MIB, 1), 0x5a);
 	assert_int_equal(*guest(&attempt, 4 * MIB - 1, 1), 0x5a);
 	assert_int_equal(*guest(&attempt, 4 * MIB, 1), 0);
 	attempt_end(&attempt);
@@ -387,6 +388,10 @@ static void test_initrd_files(void **state)
 	assert_int_equal(attempt_load(&attempt), -ENODATA);
 	attempt.source.initrd_bytes = UINT64_MAX;
 	assert_int_equal(attempt_load(&attempt), -EFBIG);
+	assert_null(strstr(attempt.error.text, "at least"));
+	attempt.source.initrd_bytes = 600 * GIB; /* no VM has that */
+	assert_int_equal(attempt_load(&attempt), -EFBIG);
+	assert_null(strstr(attempt.error.text, "at least"));
 	attempt_end(&attempt);
 
 	attempt_begin(&attempt, 32, image, sizeof(image));

@@ -96,18 +96,14 @@ static void test_note_forms(void **state)
 		assert_int_equal(load_choice(&elf, BOOT_CHOICE_PVH), lengths[i].result);
 	}
 
-	/* A note of 5 bytes, padded to 8, then the one that counts. */
+	/* A note that ends at 20, so that the next one begins there or, aligned to 8, at 24. */
 	memset(notes, 0, sizeof(notes));
-	elf_note(notes, "abc", 1, "12345", 5);
-	store_le32(notes + 24, 4);
-	store_le32(notes + 28, 4);
-	store_le32(notes + 32, 18);
-	memcpy(notes + 36, "Xen", 4);
-	store_le32(notes + 40, (uint32_t)ENTRY_PVH);
-	make_kernel(&elf, true, "", 1); /* an empty segment of notes before */
+	elf_note(notes, "abc", 1, "1234", 4);
+	elf_pvh_note(notes + 24, ENTRY_PVH, 4);
+	make_kernel(&elf, true, "", 1); /* a segment of notes with none in it */
 	elf_add(&elf, PT_NOTE, 0, notes, 44, 44);
-	assert_int_equal(load_choice(&elf, BOOT_CHOICE_PVH), 1);
-	elf_segment64(&elf, 2)->p_align = 8; /* the second note is then at 24, its descriptor too */
+	assert_int_equal(load_choice(&elf, BOOT_CHOICE_PVH), -ENOEXEC);
+	elf_segment64(&elf, 2)->p_align = 8;
 	assert_int_equal(load_choice(&elf, BOOT_CHOICE_PVH), 1);
 }
 
