@@ -11,8 +11,8 @@
 #include <sys/mman.h>
 
 #define CAP_PRE_FAULT_MEMORY 236 /* KVM_CAP_PRE_FAULT_MEMORY, Linux 6.11 */
-#define GUEST_BYTES 0x1000
-#define CODE_GPA 0x1000
+#define GUEST_BYTES          0x1000
+#define CODE_GPA             0x1000
 
 /* Runs one hlt in real mode at CODE_GPA; returns the exit reason or -1. */
 static int run_hlt(int vm)
