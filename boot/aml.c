@@ -227,13 +227,23 @@ void aml_io(struct acpi_area *area, uint16_t port, uint8_t ports)
 
 /* Extended interrupt descriptor, section 6.4.3.6. The small IRQ descriptor would do for pins below
  * 16, but Linux second-guesses its mode. */
-void aml_interrupt_edge(struct acpi_area *area, uint32_t gsi)
+static void put_interrupt(struct acpi_area *area, uint32_t gsi, uint8_t flags)
 {
 	acpi_put_u8(area, 0x89);
 	acpi_put_u16(area, 6);
-	acpi_put_u8(area, 0x03); /* consumer, edge, active high, exclusive */
+	acpi_put_u8(area, flags);
 	acpi_put_u8(area, 1);
 	acpi_put_u32(area, gsi);
+}
+
+void aml_interrupt_edge(struct acpi_area *area, uint32_t gsi)
+{
+	put_interrupt(area, gsi, 0x03); /* consumer, edge, active high, exclusive */
+}
+
+void aml_interrupt_level(struct acpi_area *area, uint32_t gsi)
+{
+	put_interrupt(area, gsi, 0x01); /* consumer, level, active high, exclusive */
 }
 
 /* Section 6.4.3.4. */

@@ -39,6 +39,8 @@ void aml_end_resources(struct acpi_area *area, uint64_t mark);
 void aml_io(struct acpi_area *area, uint16_t port, uint8_t ports);
 /* Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive) { gsi } */
 void aml_interrupt_edge(struct acpi_area *area, uint32_t gsi);
+/* Interrupt (ResourceConsumer, Level, ActiveHigh, Exclusive) { gsi } */
+void aml_interrupt_level(struct acpi_area *area, uint32_t gsi);
 
 /* Memory32Fixed (ReadWrite, base, bytes) */
 void aml_memory32(struct acpi_area *area, uint32_t base, uint32_t bytes);

@@ -90,7 +90,7 @@ static void put_power_button(struct acpi_area *area)
 	aml_hid(area, "ACPI0013");
 	aml_uid(area, 0);
 	resources = aml_begin_resources(area);
-	aml_interrupt_edge(area, LAYOUT_GSI_ACPI);
+	aml_interrupt_level(area, LAYOUT_GSI_ACPI);
 	aml_end_resources(area, resources);
 	aml_port_field(area, "EREG", "ESTS", LAYOUT_PORT_ACPI + LAYOUT_ACPI_EVENTS);
 	method = aml_begin_method(area, "_EVT", 1);

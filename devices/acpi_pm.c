@@ -23,6 +23,14 @@ static struct acpi_pm *to_acpi_pm(struct device *device)
 	return (struct acpi_pm *)device;
 }
 
+/* The line is a level, held while there is something to be read: a button pressed before the
+ * guest's driver listens is not lost. */
+static void set_events(struct acpi_pm *pm, uint8_t events)
+{
+	pm->events = events;
+	irq_set(&pm->irq, events != 0);
+}
+
 static void acpi_pm_read(struct device *device, uint64_t offset, uint32_t size, uint64_t *value)
 {
 	struct acpi_pm *pm = to_acpi_pm(device);
@@ -38,7 +46,7 @@ static void acpi_pm_read(struct device *device, uint64_t offset, uint32_t size, 
 		break;
 	case ACPI_PM_EVENTS:
 		*value = pm->events;
-		pm->events = 0;
+		set_events(pm, 0);
 		break;
 	default:
 		break;
@@ -61,7 +69,7 @@ static void acpi_pm_reset(struct device *device)
 	struct acpi_pm *pm = to_acpi_pm(device);
 
 	pm->sleep_type = 0;
-	pm->events = 0;
+	set_events(pm, 0);
 }
 
 static void acpi_pm_destroy(struct device *device)
@@ -95,7 +103,6 @@ void acpi_pm_power_button(struct device *device)
 	struct acpi_pm *pm = to_acpi_pm(device);
 
 	pthread_mutex_lock(&device->lock);
-	pm->events |= ACPI_PM_EVENT_POWER_BUTTON;
-	irq_pulse(&pm->irq);
+	set_events(pm, pm->events | ACPI_PM_EVENT_POWER_BUTTON);
 	pthread_mutex_unlock(&device->lock);
 }

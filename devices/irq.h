@@ -22,10 +22,4 @@ static inline void irq_set(const struct irq_line *irq, bool level)
 		irq->set(irq->opaque, irq->gsi, level);
 }
 
-static inline void irq_pulse(const struct irq_line *irq)
-{
-	irq_set(irq, true);
-	irq_set(irq, false);
-}
-
 #endif

@@ -38,8 +38,8 @@ struct device *mark_create(const struct machine *machine);
  * acpi_pm.c: the registers of a hardware-reduced ACPI machine (ACPI 6.5 section 4.8.3.7): sleep
  * control (offset 0), sleep status (1), and the generic event device's status (4, one byte: pending
  * events, cleared by reading). Writing SLP_EN with ACPI_SLP_TYP_S5 ends in MACHINE_POWEROFF.
- * acpi_pm_power_button() sets event bit 0 and pulses the interrupt; any thread, takes the device's
- * lock.
+ * acpi_pm_power_button() sets event bit 0, which holds the interrupt until it is read; any thread,
+ * takes the device's lock.
  */
 #define ACPI_PM_BYTES              LAYOUT_PORT_ACPI_BYTES
 #define ACPI_PM_SLEEP_CONTROL      LAYOUT_ACPI_SLEEP_CONTROL

@@ -69,7 +69,7 @@
 /* Global system interrupts (I/O APIC pins). */
 #define LAYOUT_GSI_COM1        4
 #define LAYOUT_GSI_RTC         8
-#define LAYOUT_GSI_ACPI        9 /* the generic event device's, edge */
+#define LAYOUT_GSI_ACPI        9 /* the generic event device's, a level */
 #define LAYOUT_GSI_FIRST_FREE  16
 #define LAYOUT_VIRTIO_MMIO_MAX 8 /* one line each, from LAYOUT_GSI_FIRST_FREE on */
 #define LAYOUT_GSI_COUNT       24

@@ -396,10 +396,6 @@ int vm_create(const struct stet_config *config, struct stet_vm **out, struct err
 	if (ret)
 		goto fail;
 	phase_done(vm, "vm_created");
-	ret = load(vm, config, &source, error);
-	if (ret)
-		goto fail;
-	phase_done(vm, "loaded");
 	ret = start_vcpus(vm, config->vcpu_count, error);
 	if (ret)
 		goto fail;
@@ -408,6 +404,13 @@ int vm_create(const struct stet_config *config, struct stet_vm **out, struct err
 	if (ret)
 		goto fail;
 	phase_done(vm, "stage2_mapped");
+	ret = load(vm, config, &source, error);
+	if (ret)
+		goto fail;
+	ret = start_registers(vm, error);
+	if (ret)
+		goto fail;
+	phase_done(vm, "loaded");
 	close_source(&source);
 	*out = vm;
 	return 0;

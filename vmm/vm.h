@@ -138,6 +138,7 @@ int start_memory(struct stet_vm *vm, const struct stet_config *config, struct er
 int start_kvm(struct stet_vm *vm, struct error *error);
 int start_devices(struct stet_vm *vm, const struct stet_config *config, struct error *error);
 int start_vcpus(struct stet_vm *vm, uint32_t count, struct error *error);
+int start_registers(struct stet_vm *vm, struct error *error);
 int start_stage2(struct stet_vm *vm, const struct stet_config *config, struct error *error);
 
 /* ---- vmm/report.c: statistics as text ---- */

@@ -209,7 +209,7 @@ static void test_dsdt_resources(void **state)
 		{ { 0x89, 6, 0, 3, 1, 4, 0, 0, 0 }, 9 },    /* its pin, edge, active high */
 		{ { 0x47, 1, 0x70, 0, 0x70, 0, 1, 2 }, 8 }, /* RTC */
 		{ { 0x47, 1, 0x05, 5, 0x05, 5, 1, 1 }, 8 }, /* pvpanic */
-		{ { 0x89, 6, 0, 3, 1, 9, 0, 0, 0 }, 9 },    /* generic event device */
+		{ { 0x89, 6, 0, 1, 1, 9, 0, 0, 0 }, 9 },    /* generic event device */
 		{ { 'E', 'R', 'E', 'G', 1, 0x0b, 4, 6, 1, 0x5b }, 10 }, /* its event register */
 		{ { 4, 0x0a, 5, 0x0a, 5, 0, 0 }, 7 },                   /* _S5 */
 	};
