@@ -125,6 +125,21 @@ intel_debugger_commands()
 	echo c
 }
 
+# Takes what Bochs draws on its screen, for as long as it lives. The screen is a terminal that Bochs makes, and
+# where nobody reads it Bochs stands still for ever once the terminal holds no more: after some minutes.
+intel_take_screen()
+{
+	local screen=''
+	while [ -z "$screen" ] && kill -0 "$1" 2>/dev/null; do
+		sleep 0.2
+		screen=$(grep -aom1 'connected to screen "/dev/pts/[0-9]*"' "$work/emulator.log" | cut -d'"' -f2)
+	done
+	[ -n "$screen" ] || return 0
+	exec <"$screen"
+	stty raw -echo
+	cat >/dev/null 2>&1
+}
+
 # Starts Bochs in the background; its process id goes to $emulator_pid. Arguments as amd_start.
 # shellcheck disable=SC2034 # emulator_pid is read by lab
 intel_start()
@@ -155,4 +170,5 @@ intel_start()
 	script -qefc "exec bochs -q -f '$work/bochsrc' -rc '$work/bochs.commands'" /dev/null \
 		</dev/null >"$work/emulator.log" 2>&1 &
 	emulator_pid=$!
+	intel_take_screen "$emulator_pid" 7>&- 8>&- 9>&- &
 }
