@@ -31,16 +31,16 @@ huge_pages_free()
 # Ends the script: exit status 1 where something was not ok.
 finish()
 {
-	[ "$failures" = 0 ] || echo "$failures failed"
+	[ "$failures" = 0 ] || echo "# $failures failed"
 	[ "$failures" = 0 ]
 	exit
 }
 
-# Prints the end of file $1, indented, with $2 before it.
+# Prints the end of file $1 (12 lines, or $3) as remarks, with $2 before it.
 show()
 {
-	echo "  $2:"
-	tr -d '\r\000' <"$1" | tail -n "${3:-12}" | sed 's/^/    /'
+	echo "# $2:"
+	tr -d '\r\000' <"$1" | tail -n "${3:-12}" | sed 's/^/#   /'
 }
 
 # Notes the stage-2 faults KVM sees, and the guest's marks (writes to port 0x5e0).

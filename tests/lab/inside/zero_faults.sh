@@ -80,7 +80,8 @@ faults_without_prefault()
 	fi
 }
 
-for mib in 128 1024 5120; do
+# The sizes come as arguments.
+for mib in "$@"; do
 	for backing in hugetlb-2M thp 4k; do
 		for cpus in 1 2 4; do
 			zero "$backing, $cpus vCPUs, $mib MiB" vmlinuz-6.12-cloud "$backing" "$cpus" "$mib" require
