@@ -69,6 +69,16 @@ void stet_config_init(struct stet_config *config)
 	};
 }
 
+void stet_disk_init(struct stet_disk *disk)
+{
+	*disk = (struct stet_disk){ .size = sizeof(*disk) };
+}
+
+void stet_net_init(struct stet_net *net)
+{
+	*net = (struct stet_net){ .size = sizeof(*net), .queue_pairs = 1 };
+}
+
 /* The caller's configuration as this library knows it: what an older header lacks has its default.
  */
 static int read_config(struct stet_config *config, const struct stet_config *given,
@@ -110,6 +120,9 @@ static int check_config(const struct stet_config *config, struct error *error)
 	    (config->kick_signal < SIGRTMIN || config->kick_signal > SIGRTMAX))
 		return error_set(error, EINVAL, "signal %d is not a real-time signal",
 				 config->kick_signal);
+	if (config->disk_count + (uint64_t)config->net_count + (config->rng != 0) > PLUG_VIRTIO_MAX)
+		return error_set(error, EINVAL, "%u disks and %u network devices: %d devices fit",
+				 config->disk_count, config->net_count, PLUG_VIRTIO_MAX);
 	return ram_check_bytes(config->memory_bytes, error);
 }
 

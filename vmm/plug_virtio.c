@@ -20,20 +20,19 @@ static void ring(struct plug_doorbell *doorbell)
 
 static int listen_for(struct plug_doorbell *doorbell)
 {
-	return loop_read(doorbell->owner->plug->loop, &doorbell->read, doorbell->fd,
-			 &doorbell->rung, sizeof(doorbell->rung));
+	return loop_watch(doorbell->owner->plug->loop, &doorbell->watch, doorbell->fd);
 }
 
-/* Loop thread. The read is posted again first: a kick that comes while the queue is worked on is
- * not lost. */
+/* Loop thread. A kick that comes while the queue is worked on signals again and is not lost. */
 static void rang(struct loop_request *request, int result)
 {
 	struct plug_doorbell *doorbell =
-		(struct plug_doorbell *)((char *)request - offsetof(struct plug_doorbell, read));
+		(struct plug_doorbell *)((char *)request - offsetof(struct plug_doorbell, watch));
 
-	if (result < 0 && result != -EINTR && result != -EAGAIN)
+	if (result < 0)
 		return;
-	listen_for(doorbell);
+	if (!request->pending)
+		listen_for(doorbell);
 	if (virtio_kick(doorbell->owner->virtio, doorbell->queue))
 		ring(doorbell);
 }
@@ -85,7 +84,7 @@ static struct plug_virtio *new_plugged(struct plug *plug, struct virtio *virtio)
 			.owner = plugged,
 			.queue = i,
 			.fd = -1,
-			.read.done = rang,
+			.watch.done = rang,
 		};
 	return plugged;
 }

@@ -12,14 +12,13 @@
 #include "devices/virtio.h"
 #include "vmm/plug.h"
 
-/* One queue's doorbell: KVM signals the eventfd, the loop keeps a read of it posted. Loop thread.
+/* One queue's doorbell: KVM signals the eventfd, the loop watches it. Loop thread.
  */
 struct plug_doorbell {
 	struct plug_virtio *owner;
 	uint16_t queue;
 	int fd;
-	uint64_t rung; /* what the read leaves here; its value does not matter */
-	struct loop_request read;
+	struct loop_request watch;
 };
 
 /* Where a vector of MSI-X goes. */

@@ -6,7 +6,6 @@
 
 #include "boot/boot.h"
 #include "devices/platform.h"
-#include "devices/rng.h"
 #include "devices/serial.h"
 #include "mem/prefault.h"
 #include "tools/host-kernel/include/stet_kvm.h"
@@ -162,37 +161,15 @@ static bool wants_console(const struct stet_config *config)
 	return config->console_in_fd >= 0 || config->console_out_fd >= 0;
 }
 
-static bool wants_virtio(const struct stet_config *config)
-{
-	return config->rng;
-}
-
-static int plug_virtio(struct stet_vm *vm, const struct stet_config *config, struct virtio *virtio,
-		       struct error *error)
-{
-	if (config->transport == STET_TRANSPORT_MMIO)
-		return plug_virtio_mmio(&vm->plug, virtio, error);
-	return plug_virtio_pci(&vm->plug, virtio, error);
-}
-
-/* The order is the order the guest finds them in. */
-static int add_virtio(struct stet_vm *vm, const struct stet_config *config, struct error *error)
-{
-	int ret = 0;
-
-	if (config->rng)
-		ret = plug_virtio(vm, config, rng_create(&vm->ram, &vm->log), error);
-	return ret ? ret : plug_close_pci(&vm->plug, vm->ram.range_count, error);
-}
-
 /* The I/O loop, where a device needs one. */
 static int add_loop(struct stet_vm *vm, const struct stet_config *config, struct error *error)
 {
 	int ret;
 
-	if (!wants_console(config) && !wants_virtio(config))
+	if (!wants_console(config) && !virtio_devices_wanted(config))
 		return 0;
-	ret = loop_create(&vm->loop, wants_virtio(config) ? LOOP_ENTRIES_VIRTIO : LOOP_ENTRIES,
+	ret = loop_create(&vm->loop,
+			  virtio_devices_wanted(config) ? LOOP_ENTRIES_VIRTIO : LOOP_ENTRIES,
 			  error);
 	vm->plug.loop = vm->loop;
 	return ret;
@@ -225,8 +202,8 @@ int start_devices(struct stet_vm *vm, const struct stet_config *config, struct e
 		vm->acpi_pm = acpi_pm_create(&machine, &acpi_irq);
 		ret = plug_ports(plug, vm->acpi_pm, LAYOUT_PORT_ACPI, ACPI_PM_BYTES, error);
 	}
-	if (!ret && wants_virtio(config))
-		ret = add_virtio(vm, config, error);
+	if (!ret && virtio_devices_wanted(config))
+		ret = virtio_devices_add(vm, config, error);
 	bus_freeze(&plug->pio);
 	bus_freeze(&plug->mmio);
 	return ret;

@@ -78,6 +78,50 @@ enum stet_transport {
 	STET_TRANSPORT_MMIO,
 };
 
+/* A limit on one direction of data; 0: none. A burst of 0 is a tenth of a second's worth. */
+struct stet_rate {
+	uint64_t bytes_per_s, bytes_burst;
+	uint64_t ops_per_s, ops_burst;
+};
+
+/* A disk: virtio-blk on a raw image (a file or a block device), which is locked while the VM lives.
+ */
+struct stet_disk {
+	size_t size; /* sizeof(struct stet_disk); stet_disk_init() sets it */
+	const char *path;
+	const char *serial; /* up to 20 characters; NULL: none */
+	int read_only;
+	int direct; /* past the host's page cache, where the file can do that */
+	struct stet_rate rate;
+};
+
+enum stet_net_kind {
+	STET_NET_TAP,  /* a tap device of the host */
+	STET_NET_USER, /* unprivileged: through the program passt, which the VM starts and stops */
+};
+
+/* Connections to the host's port reach the guest's (STET_NET_USER). */
+struct stet_forward {
+	int udp; /* else TCP */
+	uint16_t host_port, guest_port;
+};
+
+/* A network device: virtio-net. */
+struct stet_net {
+	size_t size;
+	enum stet_net_kind kind;
+	const char *tap;      /* its name */
+	uint8_t mac[6];       /* all zero: one is made up */
+	uint16_t mtu;         /* advice to the guest; 0: none */
+	uint16_t queue_pairs; /* default 1; a tap may have more */
+	const struct stet_forward *forwards;
+	uint32_t forward_count;
+	struct stet_rate receive, send; /* as the guest sees it */
+};
+
+STET_API void stet_disk_init(struct stet_disk *disk);
+STET_API void stet_net_init(struct stet_net *net);
+
 /* Called from any of the VM's threads, one line without its newline at a time. Must not call into
  * the library. */
 typedef void stet_log_fn(void *opaque, enum stet_log_level level, const char *line);
@@ -123,6 +167,12 @@ struct stet_config {
 	/* How virtio devices are found by the guest; default STET_TRANSPORT_AUTO. */
 	enum stet_transport transport;
 	int rng; /* 1: a virtio entropy device. Default 0 */
+
+	/* In the order the guest finds them: disks first (vda, vdb ...), then network devices. */
+	const struct stet_disk *const *disks;
+	uint32_t disk_count;
+	const struct stet_net *const *nets;
+	uint32_t net_count;
 
 	/* 1: count the MMU-notifier invalidations that hit guest memory, where the host lets the
 	 * caller (a tracepoint, which the whole host then pays for while this VM exists). Default

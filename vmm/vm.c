@@ -434,6 +434,8 @@ void vm_destroy(struct stet_vm *vm)
 		vcpu_fini(&vm->vcpus[id]);
 	free(vm->vcpus);
 	plug_fini(&vm->plug);
+	while (vm->passt_count)
+		passt_stop(&vm->passts[--vm->passt_count]);
 	if (vm->console)
 		console_fini(vm->console);
 	free(vm->console);

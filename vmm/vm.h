@@ -16,6 +16,7 @@
 #include "mem/ram.h"
 #include "vmm/console.h"
 #include "vmm/notifier.h"
+#include "vmm/passt.h"
 #include "vmm/plug.h"
 #include "vmm/stats.h"
 #include "vmm/stet.h"
@@ -83,6 +84,8 @@ struct stet_vm {
 	pthread_t loop_thread;
 	bool loop_started;
 	struct device *acpi_pm;
+	uint32_t passt_count;
+	struct passt passts[PLUG_VIRTIO_MAX];
 
 	struct vm_prefault prefault;
 	bool zap_all_off, nx_huge_pages_off;
@@ -140,6 +143,10 @@ int start_devices(struct stet_vm *vm, const struct stet_config *config, struct e
 int start_vcpus(struct stet_vm *vm, uint32_t count, struct error *error);
 int start_registers(struct stet_vm *vm, struct error *error);
 int start_stage2(struct stet_vm *vm, const struct stet_config *config, struct error *error);
+
+/* ---- vmm/virtio_devices.c: the virtio devices of a configuration ---- */
+bool virtio_devices_wanted(const struct stet_config *config);
+int virtio_devices_add(struct stet_vm *vm, const struct stet_config *config, struct error *error);
 
 /* ---- vmm/report.c: statistics as text ---- */
 void report_table(struct stet_vm *vm, struct text *text);

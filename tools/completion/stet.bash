@@ -25,6 +25,8 @@ _stet_value()
 	-m | --memory) _stet_words "128M 256M 512M 1G 2G 4G 8G" ;;
 	--backing) _stet_words "auto hugetlb-1G hugetlb-2M thp 4k" ;;
 	--boot) _stet_words "auto linux64 pvh" ;;
+	--disk) _stet_files ;;
+	--net) _stet_words "user tap=" ;;
 	--transport) _stet_words "auto pci mmio" ;;
 	--prefault) _stet_words "on off require" ;;
 	--console)
@@ -45,7 +47,7 @@ _stet()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 	local run_options="--kernel --initrd --cmdline --cpus --memory --backing --prefault --boot
-		--rng --transport --console --stats --json --log-level --verbose --quiet --help"
+		--disk --net --rng --transport --console --stats --json --log-level --verbose --quiet --help"
 
 	COMPREPLY=()
 	# bash splits at = and : (COMP_WORDBREAKS): "--backing=th" comes as three words.

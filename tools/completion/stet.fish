@@ -16,6 +16,8 @@ complete -c stet -n $run -s m -l memory -x -a "128M 256M 512M 1G 2G 4G 8G" -d "G
 complete -c stet -n $run -l backing -x -a "auto hugetlb-1G hugetlb-2M thp 4k" -d "Kind of pages"
 complete -c stet -n $run -l prefault -x -a "on off require" -d "Map all memory beforehand"
 complete -c stet -n $run -l boot -x -a "auto linux64 pvh" -d "How the kernel is entered"
+complete -c stet -n $run -l disk -r -d "Disk: raw image or block device"
+complete -c stet -n $run -l net -x -a "user tap=" -d "Network device"
 complete -c stet -n $run -l rng -d "Entropy device"
 complete -c stet -n $run -l transport -x -a "auto pci mmio" -d "How virtio devices are found"
 complete -c stet -n $run -l console -x -a "tty none file:" -d "Serial console"

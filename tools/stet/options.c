@@ -158,6 +158,16 @@ static enum options_result set_size(const struct given *given, uint64_t *field,
 	return OPTIONS_OK;
 }
 
+static enum options_result add_to_list(const struct given *given, struct option_list *list,
+				       struct options_error *error)
+{
+	if (list->count == OPTION_LIST_MAX)
+		return wrong(error, "%s: given more than %d times", given->spelling,
+			     OPTION_LIST_MAX);
+	list->values[list->count++] = given->value;
+	return OPTIONS_OK;
+}
+
 static enum options_result set_choice(const struct given *given, int *field,
 				      struct options_error *error)
 {
@@ -209,6 +219,8 @@ static enum options_result set_field(const struct given *given, void *target,
 		return set_size(given, field, error);
 	case OPTION_CHOICE:
 		return set_choice(given, field, error);
+	case OPTION_LIST:
+		return add_to_list(given, field, error);
 	}
 	return wrong(error, "%s: not handled", given->spelling);
 }

@@ -16,6 +16,14 @@ enum option_kind {
 	OPTION_NUMBER,        /* uint32_t */
 	OPTION_SIZE,          /* uint64_t, bytes */
 	OPTION_CHOICE,        /* int, one of choices */
+	OPTION_LIST,          /* struct option_list: given again and again */
+};
+
+#define OPTION_LIST_MAX 24
+
+struct option_list {
+	const char *values[OPTION_LIST_MAX]; /* point into argv */
+	uint32_t count;
 };
 
 struct option_choice {
@@ -50,7 +58,8 @@ enum options_result {
 /*
  * Reads arguments (ended by NULL) into the fields of target, which holds the defaults. Options may
  * be written --name VALUE, --name=VALUE, -n VALUE, -nVALUE, and flags together as -vq. The last of
- * an option counts. Arguments that are not options are wrong. error is filled on OPTIONS_WRONG.
+ * an option counts, but of a list all. Arguments that are not options are wrong. error is filled on
+ * OPTIONS_WRONG.
  */
 enum options_result options_parse(const struct option *options, char *const *arguments,
 				  void *target, struct options_error *error);

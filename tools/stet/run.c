@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tools/stet/console.h"
+#include "tools/stet/devices.h"
 #include "tools/stet/message.h"
 #include "tools/stet/options.h"
 #include "tools/stet/signals.h"
@@ -36,6 +37,7 @@ struct run_options {
 	int boot;
 	int transport;
 	bool rng;
+	struct option_list disks, nets;
 	const char *console; /* "tty", "none" or "file:PATH" */
 	const char *stats;   /* NULL: none; "": not to a file */
 	bool json;
@@ -48,6 +50,7 @@ struct run_options {
  * there is none. */
 struct run {
 	struct run_options options;
+	struct devices devices;
 	struct stet_vm *vm;
 	struct console console;
 	struct signals signals;
@@ -123,6 +126,13 @@ static const struct option options[] = {
 	{ 0, "console", "tty|none|file:PATH", OPTION_TEXT, FIELD(console), NULL,
 	  "serial console: standard input and output, none, or output\n"
 	  "to a file (default tty)" },
+	{ 0, "disk", "FILE|path=FILE,...", OPTION_LIST, FIELD(disks), NULL,
+	  "a disk (vda, vdb ...): a raw image or block device; keys: ro,\n"
+	  "direct, id=SERIAL, bw=SIZE, iops=N, bw-burst, iops-burst" },
+	{ 0, "net", "tap=NAME|user,...", OPTION_LIST, FIELD(nets), NULL,
+	  "a network device on a tap, or on passt (user); keys: mac=, mtu=,\n"
+	  "queues=N (tap), forward=[udp:]HOST[:GUEST] (user),\n"
+	  "rx-bw=SIZE, rx-iops=N, tx-bw=SIZE, tx-iops=N" },
 	{ 0, "rng", NULL, OPTION_FLAG, FIELD(rng), NULL, "a virtio entropy device" },
 	{ 0, "transport", "auto|pci|mmio", OPTION_CHOICE, FIELD(transport), transports,
 	  "how the guest finds virtio devices (default auto: pci)" },
@@ -224,6 +234,10 @@ static void fill_config(const struct run *run, struct stet_config *config)
 	config->boot = (enum stet_boot)wanted->boot;
 	config->transport = (enum stet_transport)wanted->transport;
 	config->rng = wanted->rng;
+	config->disks = run->devices.disk_list;
+	config->disk_count = run->devices.disk_count;
+	config->nets = run->devices.net_list;
+	config->net_count = run->devices.net_count;
 	config->count_invalidations = wanted->stats || wanted->json;
 	config->console_in_fd = run->console_in ? run->console.read_fd : -1;
 	config->console_out_fd = run->console_out_fd;
@@ -487,12 +501,17 @@ int verb_run(char **arguments, uint64_t start_ns)
 	}
 	if (!run.options.kernel)
 		return usage_error("run", "no kernel; say --kernel FILE");
+	if (devices_parse(&run.devices, &run.options.disks, &run.options.nets, &error)) {
+		devices_free(&run.devices);
+		return usage_error("run", error.why);
+	}
 	parsed_ns = now_ns();
 	code = open_console(&run);
 	if (!code)
 		code = open_stats(&run);
 	if (!code)
 		code = run_vm(&run, start_ns, parsed_ns);
+	devices_free(&run.devices);
 	if (run.console_file_fd >= 0)
 		close(run.console_file_fd);
 	if (run.stats_fd > STDERR_FILENO)
