@@ -3,10 +3,10 @@
  * blk: a virtio block device (virtio 1.3 section 5.2) on a raw image.
  *
  * A transfer takes one of two ways, and the code finds out which: at once, in a system call on the
- * loop's thread, where the data is in the page cache (or the file in memory); or through the loop's
- * ring, where it would have to wait. Reads are tried with RWF_NOWAIT; files that do not know it
- * (tmpfs, buffered writes of most file systems) are tried for real, and a try that took too long
- * sends the following ones to the ring.
+ * loop's thread, where the data is in the page cache, or file or device are memory; or through the
+ * loop's ring, where it would have to wait. It is tried at once with RWF_NOWAIT, without where the
+ * file does not know that (tmpfs, buffered writes of most file systems); and a try that failed or
+ * waited sends the following ones to the ring, the more the more often.
  */
 #ifndef DEVICES_BLK_H
 #define DEVICES_BLK_H

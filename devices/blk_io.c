@@ -14,8 +14,11 @@
 #include "base/clock.h"
 #include "base/num.h"
 
-/* A try for real that takes longer than this, and a nanosecond for each byte, has waited. */
+/* A try that takes longer than this, and a nanosecond for each byte, has waited: for the page cache
+ * to take something in (rare, and long), or for a device, which a memory-like one never makes us.
+ */
 #define SLOW_NS            500000
+#define SLOW_DIRECT_NS     20000
 #define PENALTY_FIRST      8
 #define PENALTY_MAX        1024 /* where a try waits; where it only fails: */
 #define PENALTY_MAX_NOWAIT 64
@@ -65,12 +68,11 @@ static int report(struct blk *blk, const struct blk_op *op, int error)
 
 /* ---- At once ---- */
 
-static void penalise(struct blk_pace *pace)
+static void penalise(struct blk_pace *pace, uint32_t max)
 {
-	uint32_t max = pace->no_nowait ? PENALTY_MAX : PENALTY_MAX_NOWAIT;
-
 	pace->penalty = (uint32_t)num_min(num_max(pace->penalty * 2, PENALTY_FIRST), max);
 	pace->ring_left = pace->penalty;
+	pace->count = 0; /* the next try is timed */
 }
 
 static void reward(struct blk_pace *pace)
@@ -78,47 +80,50 @@ static void reward(struct blk_pace *pace)
 	pace->penalty /= 2;
 }
 
-static ssize_t try_once(const struct blk *blk, const struct blk_op *op, bool nowait)
+static ssize_t try_once(const struct blk_op *op, int fd, bool nowait)
 {
 	int flags = nowait ? RWF_NOWAIT : 0;
 
 	if (is_write(op))
-		return pwritev2(blk->image.fd, op->iov, (int)op->iov_count, (off_t)op->offset,
-				flags);
-	return preadv2(blk->image.fd, op->iov, (int)op->iov_count, (off_t)op->offset, flags);
+		return pwritev2(fd, op->iov, (int)op->iov_count, (off_t)op->offset, flags);
+	return preadv2(fd, op->iov, (int)op->iov_count, (off_t)op->offset, flags);
 }
 
 /*
  * Moves what can be moved without waiting: bytes, or -EAGAIN where that is none, or another errno.
- * Files that do not know RWF_NOWAIT are tried for real; the clock tells whether that waited. One
- * try in eight is timed: the clock has its price too.
+ * RWF_NOWAIT does not start what would wait for memory or locks; but a file may not know it, and
+ * past the page cache it still waits for the device. So the clock tells whether a try waited. One
+ * in eight is timed: the clock has its price too.
  */
 static ssize_t try_at_once(struct blk *blk, struct blk_op *op)
 {
 	struct blk_pace *pace = &blk->pace[is_write(op)];
+	int fd = image_fd_for(&blk->image, op->iov, op->iov_count, op->offset);
+	bool direct = fd == blk->image.direct_fd;
 	bool timed = pace->count++ % TIMED_ONE_IN == 0;
-	uint64_t begun_ns = timed ? clock_ns() : 0, ns;
+	uint64_t begun_ns = timed ? clock_ns() : 0, ns = 0;
 	ssize_t result = -1;
 
 	if (!pace->no_nowait) {
-		result = try_once(blk, op, true);
+		result = try_once(op, fd, true);
 		if (result < 0 && (errno == EOPNOTSUPP || errno == EINVAL))
 			pace->no_nowait = true;
 	}
 	if (pace->no_nowait)
-		result = try_once(blk, op, false);
+		result = try_once(op, fd, false);
 	if (result < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			return -errno;
-		penalise(pace);
+		penalise(pace, PENALTY_MAX_NOWAIT);
 		return -EAGAIN;
 	}
-	ns = timed ? clock_ns() - begun_ns : 0;
-	if (timed)
+	if (timed) {
+		ns = clock_ns() - begun_ns;
 		record_latency(blk, ns);
-	if (pace->no_nowait && ns > SLOW_NS + op->bytes)
-		penalise(pace);
-	else if (timed || !pace->no_nowait)
+	}
+	if (ns > (direct ? SLOW_DIRECT_NS : SLOW_NS) + op->bytes)
+		penalise(pace, PENALTY_MAX);
+	else if (timed || (!pace->no_nowait && !direct))
 		reward(pace);
 	return result;
 }
@@ -127,7 +132,7 @@ static bool should_try(struct blk *blk, const struct blk_op *op)
 {
 	struct blk_pace *pace = &blk->pace[is_write(op)];
 
-	if (blk->image.direct_fd >= 0 || op->bytes > TRY_BYTES_MAX)
+	if (op->bytes > TRY_BYTES_MAX)
 		return false;
 	if (!pace->ring_left)
 		return true;
