@@ -72,7 +72,8 @@ void text_printf(struct text *text, const char *format, ...)
 	} else if ((size_t)length < text->capacity - text->bytes) {
 		text->bytes += (size_t)length;
 	} else if (text_reserve(text, (size_t)length)) {
-		vsnprintf(text->data + text->bytes, text->capacity - text->bytes, format, again);
+		(void)vsnprintf(text->data + text->bytes, text->capacity - text->bytes, format,
+				again);
 		text->bytes += (size_t)length;
 	}
 	if (text->failed)

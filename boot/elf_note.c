@@ -37,7 +37,7 @@ static void walk(struct elf_notes *notes, const uint8_t *data, uint64_t bytes, u
 		uint64_t descriptor_bytes = load_le32(data + at + 4);
 		uint32_t type = load_le32(data + at + 8);
 		uint64_t name = at + NOTE_HEADER_BYTES;
-		uint64_t descriptor;
+		uint64_t descriptor = 0;
 
 		/* 32-bit lengths: none of these sums can overflow. */
 		(void)num_align_up(name + name_bytes, alignment, &descriptor);

@@ -70,7 +70,7 @@ static int report(struct blk *blk, const struct blk_op *op, int error)
 
 static void penalise(struct blk_pace *pace, uint32_t max)
 {
-	pace->penalty = (uint32_t)num_min(num_max(pace->penalty * 2, PENALTY_FIRST), max);
+	pace->penalty = (uint32_t)num_min(num_max((uint64_t)pace->penalty * 2, PENALTY_FIRST), max);
 	pace->ring_left = pace->penalty;
 	pace->count = 0; /* the next try is timed */
 }

@@ -14,7 +14,7 @@
 
 static struct virtq *queue_of(const struct net_pair *pair)
 {
-	return &pair->net->virtio.queues[2 * pair->index];
+	return &pair->net->virtio.queues[(size_t)2 * pair->index];
 }
 
 /* ---- The window ---- */

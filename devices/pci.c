@@ -56,7 +56,7 @@ static void show_bar(struct pci_function *function, unsigned int index, const st
 		value |= PCI_BASE_ADDRESS_SPACE_IO;
 	else
 		value |= PCI_BASE_ADDRESS_MEM_TYPE_64;
-	store_le32(function->config + PCI_BASE_ADDRESS_0 + 4 * index,
+	store_le32(function->config + PCI_BASE_ADDRESS_0 + 4 * (size_t)index,
 		   (uint32_t)(high ? value >> 32 : value));
 }
 

@@ -173,7 +173,7 @@ enum virtq_pop virtq_pop(struct virtq *q, struct virtq_chain *chain)
 		if (q->next_avail == q->avail_seen)
 			return VIRTQ_EMPTY;
 	}
-	chain->head = load16(q->driver_area + AREA_RING + slot * DRIVER_ENTRY_BYTES);
+	chain->head = load16(q->driver_area + AREA_RING + (size_t)slot * DRIVER_ENTRY_BYTES);
 	chain->readable = chain->writable = 0;
 	chain->readable_bytes = chain->writable_bytes = 0;
 	if (!walk(q, chain))
@@ -208,7 +208,7 @@ static uint8_t *avail_event(const struct virtq *q)
 
 static const uint8_t *used_event(const struct virtq *q)
 {
-	return q->driver_area + AREA_RING + q->size * DRIVER_ENTRY_BYTES;
+	return q->driver_area + AREA_RING + (size_t)q->size * DRIVER_ENTRY_BYTES;
 }
 
 /* With event indices an old avail_event is enough: the driver passed it. */

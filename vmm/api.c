@@ -128,7 +128,7 @@ static int check_config(const struct stet_config *config, struct error *error)
 
 int stet_vm_create(const struct stet_config *given, struct stet_vm **vm, struct stet_error *error)
 {
-	struct stet_config config;
+	struct stet_config config = { .start_ns = 0 };
 	struct error e = { 0 };
 	uint64_t now_ns = clock_ns();
 	int ret = read_config(&config, given, &e);

@@ -15,7 +15,7 @@
  * data block of 4 KiB. */
 #define DESCRIPTORS_MAX 1024
 #define NAME_BYTES_MAX  256
-#define DATA_BYTES_MAX  (64 * 1024)
+#define DATA_BYTES_MAX  (64 * KIB)
 #define DATA_READ_BYTES (16 * 1024)
 
 #define HISTOGRAM_VCPU "exit_reason_hist"

@@ -27,7 +27,7 @@ __attribute__((format(printf, 2, 3))) static int wrong(struct options_error *err
 	va_list list;
 
 	va_start(list, format);
-	vsnprintf(error->why, sizeof(error->why), format, list);
+	(void)vsnprintf(error->why, sizeof(error->why), format, list);
 	va_end(list);
 	return -1;
 }

@@ -30,7 +30,7 @@ static enum options_result wrong(struct options_error *error, const char *format
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(error->why, sizeof(error->why), format, arguments);
+	(void)vsnprintf(error->why, sizeof(error->why), format, arguments);
 	va_end(arguments);
 	return OPTIONS_WRONG;
 }

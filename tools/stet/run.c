@@ -328,7 +328,7 @@ static void on_signal(struct run *run, int number)
 		return;
 	case SIGTSTP:
 		terminal_give_back();
-		raise(SIGSTOP);
+		(void)raise(SIGSTOP);
 		return;
 	case SIGCONT: /* a shell may have changed the modes meanwhile */
 		if (run->terminal)

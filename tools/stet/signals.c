@@ -20,10 +20,10 @@ static void die_of(int number)
 	sigset_t set;
 
 	terminal_close();
-	signal(number, SIG_DFL);
+	(void)signal(number, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, number);
-	raise(number);
+	(void)raise(number);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
@@ -40,7 +40,7 @@ static void *wait_for_signal(void *opaque)
 		if (number == SIGUSR1 && info.si_pid == getpid())
 			return NULL; /* signals_ready() */
 		if (number == SIGTSTP)
-			raise(SIGSTOP);
+			(void)raise(SIGSTOP);
 		else if (number > 0 && number != SIGCONT && number != SIGUSR1)
 			die_of(number);
 	}
