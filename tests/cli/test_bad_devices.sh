@@ -37,7 +37,11 @@ bad "disk without a path" 2 "path=" --disk "id=x,ro"
 bad "unknown key of a disk" 2 "known: path" --disk "path=$image,cache=none"
 bad "bad limit" 2 "not a number" --disk "path=$image,iops=-1"
 bad "bad bandwidth" 2 "such as 100M" --disk "path=$image,bw=fast"
-bad "too many disks" 2 "more than 24 times" $(for _ in $(seq 25); do echo --disk "$image"; done)
+many=()
+for ((i = 0; i < 25; i++)); do
+	many+=(--disk "$image")
+done
+bad "too many disks" 2 "more than 24 times" "${many[@]}"
 
 bad "neither tap nor user" 2 "known: user tap" --net "bridge=br0"
 bad "both tap and user" 2 "either" --net "user,tap=tap0"

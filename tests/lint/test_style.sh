@@ -6,6 +6,7 @@ set -u
 . "$(dirname "$0")/lib.sh"
 
 file_lines_max=600
+test_lines_max=1000
 function_lines_max=100
 
 # What the kernel compiles follows the kernel's own style.
@@ -22,8 +23,9 @@ none "a C file opens with a line that says what it is" "$(for file in "${sources
 	sed -n 2p "$file" | grep -qE '^/\*' || echo "$file"
 done)"
 
-none "no file is longer than $file_lines_max lines" "$(wc -l "${sources[@]}" "${programs[@]}" |
-	awk -v max=$file_lines_max '$2 != "total" && $1 > max { print $2 ": " $1 }')"
+none "no file is longer than $file_lines_max lines, no test than $test_lines_max" "$(wc -l "${sources[@]}" \
+	"${programs[@]}" | awk -v file_max=$file_lines_max -v test_max=$test_lines_max '
+	$2 != "total" && $1 > ($2 ~ /^tests\// ? test_max : file_max) { print $2 ": " $1 }')"
 # clang-format puts a function's braces, and nothing else's, alone in the first column.
 none "no function is longer than $function_lines_max lines" "$(awk -v max=$function_lines_max '
 	FNR == 1 { begin = 0 }
