@@ -1,0 +1,37 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=dash
+# Boots Debian's kernel on an Intel host (EPT) and checks KVM's counter of stage-2 faults. Around each run goes a
+# note into the emulator's log, where test_intel.sh counts the EPT violations that the processor itself saw.
+# shellcheck source=tests/lab/inside/common.sh
+. /share/stage/common.sh
+
+# $1: name without spaces, $2: backing, $3: prefault. Leaves the statistics as /output/NAME.json.
+boot()
+{
+	rm -f console.txt
+	./bochs-note "stet-test: begin $1"
+	timeout 1200 ./stet run -k vmlinuz-6.12-cloud -i initrd -a "console=ttyS0 quiet stet.facts=off" -m 128M --backing "$2" \
+		--prefault "$3" --console file:console.txt --stats="/output/$1.json" --json >stet.txt 2>&1
+	status=$?
+	./bochs-note "stet-test: end $1"
+	if [ "$status" != 0 ]; then
+		not_ok "$1: stet ended with $status"
+		show stet.txt "stet said"
+		show console.txt "the guest said"
+		return 1
+	fi
+	counted=$(jq -r '"\([.marks[] | select(.value == 123)][0].stage2_faults) \(.stage2_faults)"' "/output/$1.json")
+}
+
+for backing in hugetlb-2M 4k; do
+	if boot "$backing" "$backing" require; then
+		if [ "$counted" = "0 0" ]; then
+			ok "Intel, $backing: 0 faults by KVM's counter, to user space and to the end"
+		else
+			not_ok "Intel, $backing: KVM counted faults to user space and to the end: $counted"
+		fi
+	fi
+done
+boot without-prefault hugetlb-2M off
+finish
