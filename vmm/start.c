@@ -337,7 +337,5 @@ int start_stage2(struct stet_vm *vm, const struct stet_config *config, struct er
 			error, EOPNOTSUPP,
 			"this host cannot prefault stage 2 (no KVM_PRE_FAULT_MEMORY: it needs "
 			"Linux 6.11 and two-dimensional paging; see 'stet info')");
-	log_line(&vm->log, LOG_LEVEL_WARNING,
-		 "this host cannot prefault stage 2 (see 'stet info'): the guest will take faults");
 	return 0;
 }

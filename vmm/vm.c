@@ -411,6 +411,11 @@ int vm_create(const struct stet_config *config, struct stet_vm **out, struct err
 	if (ret)
 		goto fail;
 	phase_done(vm, "loaded");
+	/* Said last: an error is the only line of a start that fails. */
+	if (vm->prefault.wanted && !vm->prefault.mapped)
+		log_line(&vm->log, LOG_LEVEL_WARNING,
+			 "this host cannot prefault stage 2 (see 'stet info'): the guest will take "
+			 "faults");
 	close_source(&source);
 	*out = vm;
 	return 0;

@@ -25,6 +25,9 @@
 
 #define CMDLINE_ALWAYS  "reboot=k panic=-1"
 #define CMDLINE_CONSOLE "console=ttyS0 " CMDLINE_ALWAYS
+/* Without virtio devices on PCI there is no bus: a kernel that does not look for one spares some
+ * 225 exits. */
+#define CMDLINE_NO_PCI  " pci=off"
 
 struct run_options {
 	const char *kernel;
@@ -110,7 +113,8 @@ static const struct option options[] = {
 	{ 'i', "initrd", "FILE", OPTION_TEXT, FIELD(initrd), NULL, "initial RAM disk" },
 	{ 'a', "cmdline", "TEXT", OPTION_TEXT, FIELD(cmdline), NULL,
 	  "kernel command line, exactly as given; the default is\n"
-	  "\"" CMDLINE_CONSOLE "\" (no console= without one)" },
+	  "\"" CMDLINE_CONSOLE "\" (no console= without one;\n"
+	  "pci=off as well where there are no devices on PCI)" },
 	{ 'c', "cpus", "N", OPTION_NUMBER, FIELD(cpus), NULL, "virtual CPUs, 1 to 32 (default 1)" },
 	{ 'm', "memory", "SIZE", OPTION_SIZE, FIELD(memory_bytes), NULL,
 	  "guest memory, a multiple of 2M (default 512M)" },
@@ -216,6 +220,17 @@ static int open_stats(struct run *run)
 	return 0;
 }
 
+static const char *default_cmdline(const struct run *run)
+{
+	const struct run_options *wanted = &run->options;
+	bool devices = wanted->rng || wanted->disks.count || wanted->nets.count;
+	bool pci = devices && wanted->transport != STET_TRANSPORT_MMIO;
+
+	if (run->console_out_fd >= 0)
+		return pci ? CMDLINE_CONSOLE : CMDLINE_CONSOLE CMDLINE_NO_PCI;
+	return pci ? CMDLINE_ALWAYS : CMDLINE_ALWAYS CMDLINE_NO_PCI;
+}
+
 static void fill_config(const struct run *run, struct stet_config *config)
 {
 	const struct run_options *wanted = &run->options;
@@ -226,7 +241,7 @@ static void fill_config(const struct run *run, struct stet_config *config)
 	config->initrd_path = wanted->initrd;
 	config->cmdline = wanted->cmdline;
 	if (!config->cmdline)
-		config->cmdline = run->console_out_fd >= 0 ? CMDLINE_CONSOLE : CMDLINE_ALWAYS;
+		config->cmdline = default_cmdline(run);
 	config->vcpu_count = wanted->cpus;
 	config->memory_bytes = wanted->memory_bytes;
 	config->backing = (enum stet_backing)wanted->backing;
