@@ -296,7 +296,7 @@ static void report(bool good, const char *suffix, const char *what, va_list argu
 {
 	nr_checks++;
 	nr_failed += !good;
-	printf("%s %u - ", good ? "ok" : "not ok", nr_checks);
+	printf("%s - ", good ? "ok" : "not ok");
 	vprintf(what, arguments);
 	printf("%s\n", suffix);
 	fflush(stdout);

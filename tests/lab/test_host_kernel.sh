@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The KVM patch series: built, gated, and run in the emulated AMD host, on stock and on patched modules.
+# What is a claim of the series must be seen to be otherwise on the stock modules.
+set -uo pipefail
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+race_seconds=${RACE_SECONDS:-30}
+programs="roots fixes prefault_vm fault_around dirty_log stats"
+
+"$top/tools/install-packages" lab host-kernel >&2 || {
+	not_ok "packages for the host kernel"
+	finish
+}
+if ! modules=$("$top/tools/host-kernel/build" 2>"$scratch/build.log"); then
+	not_ok "the modules build" "$(cat "$scratch/build.log")"
+	finish
+fi
+ok "the modules build and pass the ABI gate"
+
+mkdir "$scratch/bin"
+for program in $programs races; do
+	static_program "$scratch/bin/$program" -D_GNU_SOURCE -Wshadow -pthread \
+		"$top/tests/host-kernel/test_$program.c" "$top/tests/host-kernel/machine.c" || {
+		not_ok "test_$program.c compiles"
+		finish
+	}
+done
+cat >"$scratch/bin/all" <<-'END'
+	cd "${0%/*}" || exit 1
+	for program; do
+		echo "= $program"
+		./${program%:*} ${program#*:} || [ $? -eq 1 ] || echo "not ok - $program ended in the middle"
+	done
+	echo "= end"
+END
+chmod +x "$scratch/bin/all"
+
+# in_lab NAME CPUS MODULES PROGRAM...: runs them and reports each of their lines.
+in_lab()
+{
+	local name=$1 cpus=$2 status=0 program='' line replace=()
+	[ -z "$3" ] || replace=(--modules "$3")
+	shift 3
+	"$lab" --cpus "$cpus" --memory 3G --hugepages 70 --time-limit 280 --retry --fail-on-warn "${replace[@]}" \
+		--share "$scratch/bin" -- bin/all "$@" >"$scratch/out" 2>"$scratch/err" || status=$?
+	while IFS= read -r line; do
+		case $line in
+		"= "*) program=${line#= } ;;
+		"ok - "*) ok "$name ${program%:*}: ${line#ok - }" ;;
+		"not ok - "*) not_ok "$name ${program%:*}: ${line#not ok - }" ;;
+		"# "* | "Bail out!"*) echo "# $name ${program%:*}: $line" ;;
+		esac
+	done <"$scratch/out"
+	check_equal "$name: the run ended and the kernel's log is silent" "0 end" "$status $program" \
+		"$(tail -n 40 "$scratch/err")"
+}
+
+# shellcheck disable=SC2086 # a list
+in_lab stock 1 "" $programs
+# shellcheck disable=SC2086
+in_lab patched 1 "$modules" $programs
+in_lab "patched, 2 CPUs" 2 "$modules" "races:$race_seconds"
+finish
