@@ -14,9 +14,10 @@
 #include "base/loop.h"
 #include "base/num.h"
 #include "mem/backing.h"
+#include "tools/host-kernel/include/stet_kvm.h"
 #include "vmm/kvm.h"
 
-#define CHECKS_MAX 20
+#define CHECKS_MAX 28
 #define PARAMETER  "/sys/module/%s/parameters/%s"
 
 enum state {
@@ -164,6 +165,40 @@ static void check_prefault(struct host *host, const struct trial *trial)
 		 trial->zap_quirk ? "by slot" : "zaps all");
 }
 
+/* What tools/host-kernel adds to KVM. */
+static void check_patches(struct host *host, int kvm_fd)
+{
+	static const struct {
+		const char *name, *meaning;
+		int capability;
+	} patches[] = {
+		{ "stet's KVM: repairs", "prefault neither hangs nor rewrites what is mapped",
+		  STET_KVM_CAP_FIXES },
+		{ "stet's KVM: VM prefault", "one ioctl populates and maps small pages in batches",
+		  STET_KVM_CAP_PREFAULT_VM },
+		{ "stet's KVM: fault-around", "--fault-around maps neighbours on a fault",
+		  STET_KVM_CAP_FAULT_AROUND },
+		{ "stet's KVM: dirty premap", "logging writes maps a huge page's parts at once",
+		  STET_KVM_CAP_DIRTY_PREMAP },
+	};
+	bool any = false;
+	struct check *check;
+
+	for (size_t i = 0; i < ARRAY_SIZE(patches); i++) {
+		if (!kvm_check(kvm_fd, patches[i].capability))
+			continue;
+		any = true;
+		check = add(host, patches[i].name, STATE_OK, patches[i].meaning, NULL);
+		snprintf(check->value, sizeof(check->value), "yes");
+	}
+	if (any)
+		return;
+	check = add(host, "stet's KVM patches", STATE_OK,
+		    "a stock kernel: zero faults need none of them; they show causes and save time",
+		    NULL);
+	snprintf(check->value, sizeof(check->value), "none");
+}
+
 static void check_kvm_parameters(struct host *host, const struct trial *trial)
 {
 	char text[16];
@@ -295,6 +330,7 @@ static void check_all(struct host *host)
 		try_kvm(&trial, kvm_fd);
 		check_prefault(host, &trial);
 		check_kvm_parameters(host, &trial);
+		check_patches(host, kvm_fd);
 	}
 	fd_close(&kvm_fd);
 	check_memory(host);

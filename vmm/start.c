@@ -83,6 +83,28 @@ static int create_vm(struct stet_vm *vm, struct error *error)
 	return 0;
 }
 
+/* With stet's patches to KVM: so many pages mapped on one fault. */
+static int set_fault_around(struct stet_vm *vm, uint32_t pages, struct error *error)
+{
+	int max = kvm_check(vm->vm_fd, STET_KVM_CAP_FAULT_AROUND);
+	int ret;
+
+	if (!pages)
+		return 0;
+	if (!max)
+		return error_set(
+			error, EOPNOTSUPP,
+			"this host's KVM cannot map around a fault: it needs stet's patches "
+			"(tools/host-kernel; 'stet info' tells)");
+	ret = kvm_enable_cap(vm->vm_fd, STET_KVM_CAP_FAULT_AROUND, pages);
+	if (ret)
+		return error_set(error, -ret,
+				 "KVM does not map %u pages around a fault: powers of two up to %d "
+				 "are fine",
+				 pages, max);
+	return 0;
+}
+
 static int add_slots(struct stet_vm *vm, struct error *error)
 {
 	for (uint32_t i = 0; i < vm->ram.range_count; i++) {
@@ -99,10 +121,12 @@ static int add_slots(struct stet_vm *vm, struct error *error)
 }
 
 /* The VM and its memory slots. The memory map is final after this. */
-int start_kvm(struct stet_vm *vm, struct error *error)
+int start_kvm(struct stet_vm *vm, const struct stet_config *config, struct error *error)
 {
 	int ret = create_vm(vm, error);
 
+	if (!ret)
+		ret = set_fault_around(vm, config->fault_around, error);
 	if (ret)
 		return ret;
 	vm->vm_stats_fd = kvm_stats_fd(vm->vm_fd);

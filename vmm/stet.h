@@ -168,6 +168,10 @@ struct stet_config {
 	enum stet_transport transport;
 	int rng; /* 1: a virtio entropy device. Default 0 */
 
+	/* Pages that one stage-2 fault maps, a power of two up to 512, on a KVM with stet's patches
+	 * (else -EOPNOTSUPP); 0: KVM's own choice. Of use where memory is not prefaulted. */
+	uint32_t fault_around;
+
 	/* In the order the guest finds them: disks first (vda, vdb ...), then network devices. */
 	const struct stet_disk *const *disks;
 	uint32_t disk_count;

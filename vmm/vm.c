@@ -389,7 +389,7 @@ int vm_create(const struct stet_config *config, struct stet_vm **out, struct err
 	if (ret)
 		goto fail;
 	phase_done(vm, "memory_populated");
-	ret = start_kvm(vm, error);
+	ret = start_kvm(vm, config, error);
 	if (ret)
 		goto fail;
 	ret = start_devices(vm, config, error);

@@ -138,7 +138,7 @@ void vm_sample_now(struct stet_vm *vm, struct vm_sample *sample);
 /* ---- vmm/start.c: the parts of vm_create(), one each ---- */
 
 int start_memory(struct stet_vm *vm, const struct stet_config *config, struct error *error);
-int start_kvm(struct stet_vm *vm, struct error *error);
+int start_kvm(struct stet_vm *vm, const struct stet_config *config, struct error *error);
 int start_devices(struct stet_vm *vm, const struct stet_config *config, struct error *error);
 int start_vcpus(struct stet_vm *vm, uint32_t count, struct error *error);
 int start_registers(struct stet_vm *vm, struct error *error);

@@ -24,6 +24,7 @@ _stet_value()
 	-c | --cpus) _stet_words "1 2 4 8 16 32" ;;
 	-m | --memory) _stet_words "128M 256M 512M 1G 2G 4G 8G" ;;
 	--backing) _stet_words "auto hugetlb-1G hugetlb-2M thp 4k" ;;
+	--fault-around) _stet_words "8 16 32 64 128 256 512" ;;
 	--boot) _stet_words "auto linux64 pvh" ;;
 	--disk) _stet_files ;;
 	--net) _stet_words "user tap=" ;;
@@ -46,7 +47,7 @@ _stet_value()
 _stet()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local run_options="--kernel --initrd --cmdline --cpus --memory --backing --prefault --boot
+	local run_options="--kernel --initrd --cmdline --cpus --memory --backing --prefault --fault-around --boot
 		--disk --net --rng --transport --console --stats --json --log-level --verbose --quiet --help"
 
 	COMPREPLY=()

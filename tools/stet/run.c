@@ -38,6 +38,7 @@ struct run_options {
 	int backing;
 	int prefault;
 	int boot;
+	uint32_t fault_around;
 	int transport;
 	bool rng;
 	struct option_list disks, nets;
@@ -124,6 +125,9 @@ static const struct option options[] = {
 	{ 0, "prefault", "on|off|require", OPTION_CHOICE, FIELD(prefault), prefaults,
 	  "map all memory before the guest runs: on (as far as the\n"
 	  "host can), off, or require (else fail) (default on)" },
+	{ 0, "fault-around", "N", OPTION_NUMBER, FIELD(fault_around), NULL,
+	  "map N pages on a fault: for --prefault off, on a host with\n"
+	  "stet's KVM patches (a power of two up to 512)" },
 	{ 0, "boot", "PROTOCOL", OPTION_CHOICE, FIELD(boot), boots,
 	  "how the kernel is entered: auto (as its file suggests),\n"
 	  "linux64 or pvh (default auto)" },
@@ -247,6 +251,7 @@ static void fill_config(const struct run *run, struct stet_config *config)
 	config->backing = (enum stet_backing)wanted->backing;
 	config->prefault = (enum stet_prefault)wanted->prefault;
 	config->boot = (enum stet_boot)wanted->boot;
+	config->fault_around = wanted->fault_around;
 	config->transport = (enum stet_transport)wanted->transport;
 	config->rng = wanted->rng;
 	config->disks = run->devices.disk_list;
