@@ -258,6 +258,7 @@ void aml_memory32(struct acpi_area *area, uint32_t base, uint32_t bytes)
 
 /* Address space descriptors, section 6.4.3.5: what a bridge passes on, both ends fixed. */
 #define ADDRESS_MEMORY 0
+#define ADDRESS_PORT   1
 #define ADDRESS_BUS    2
 #define ADDRESS_FIXED  0x0c
 
@@ -268,6 +269,20 @@ void aml_bus_numbers(struct acpi_area *area, uint16_t first, uint16_t last)
 	acpi_put_u8(area, ADDRESS_BUS);
 	acpi_put_u8(area, ADDRESS_FIXED);
 	acpi_put_u8(area, 0);
+	acpi_put_u16(area, 0); /* granularity */
+	acpi_put_u16(area, first);
+	acpi_put_u16(area, last);
+	acpi_put_u16(area, 0); /* translation */
+	acpi_put_u16(area, (uint16_t)(last - first + 1));
+}
+
+void aml_port_window(struct acpi_area *area, uint16_t first, uint16_t last)
+{
+	acpi_put_u8(area, 0x88);
+	acpi_put_u16(area, 13);
+	acpi_put_u8(area, ADDRESS_PORT);
+	acpi_put_u8(area, ADDRESS_FIXED);
+	acpi_put_u8(area, 3);  /* the entire range */
 	acpi_put_u16(area, 0); /* granularity */
 	acpi_put_u16(area, first);
 	acpi_put_u16(area, last);

@@ -49,6 +49,9 @@ void aml_bus_numbers(struct acpi_area *area, uint16_t first, uint16_t last);
 /* DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite, 0, base,
  * base + bytes - 1, 0, bytes) */
 void aml_memory_window(struct acpi_area *area, uint32_t base, uint32_t bytes);
+/* WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange, 0, first, last, 0, last -
+ * first + 1) */
+void aml_port_window(struct acpi_area *area, uint16_t first, uint16_t last);
 
 /* OperationRegion (region, SystemIO, port, 1), and a field of it that is the whole byte. */
 void aml_port_field(struct acpi_area *area, const char *region, const char *field, uint16_t port);

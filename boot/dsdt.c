@@ -145,6 +145,8 @@ static void put_pci(struct acpi_area *area)
 	aml_integer(area, 0);
 	resources = aml_begin_resources(area);
 	aml_bus_numbers(area, 0, 0);
+	aml_port_window(area, LAYOUT_PCI_PORT_BASE,
+			LAYOUT_PCI_PORT_BASE + LAYOUT_PCI_PORT_COUNT - 1);
 	aml_memory_window(area, (uint32_t)LAYOUT_PCI_BAR_BASE, (uint32_t)LAYOUT_PCI_BAR_BYTES);
 	aml_end_resources(area, resources);
 	aml_end(area, device);

@@ -57,6 +57,8 @@
 	0x600 /* devices/acpi_pm: sleep control, sleep status, event status; 16 ports */
 #define LAYOUT_PORT_ACPI_BYTES 16
 #define LAYOUT_PORT_RESET      0xcf9
+#define LAYOUT_PCI_PORT_BASE   0xc000 /* doorbells of PCI functions, 512 ports each */
+#define LAYOUT_PCI_PORT_COUNT  0x3000
 #define LAYOUT_RESET_VALUE     6 /* what written there resets */
 
 /* Registers at LAYOUT_PORT_ACPI, and their values: the device and the ACPI tables agree on them. */
