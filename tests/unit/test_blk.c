@@ -4,6 +4,7 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_mmio.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -489,6 +491,36 @@ static void test_image_gets_shorter(void **state)
 	end(&bench);
 }
 
+/* A medium that takes no more: the guest is told, reads go on, it is said once. A limit on file
+ * sizes stands in for a disk that is full. */
+static void test_writes_fail(void **state)
+{
+	struct rlimit before, limit;
+	struct bench bench;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	for (int direct = 0; direct < 2; direct++) {
+		begin(&bench, &(struct start){ .folder = "/tmp", .options.direct = direct });
+		limit = before;
+		limit.rlim_cur = 65536;
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+		for (unsigned int i = 0; i < 30; i++)
+			assert_int_equal(run(&bench, VIRTIO_BLK_T_OUT, 256 + 8 * i, 4096),
+					 VIRTIO_BLK_S_IOERR);
+		assert_int_equal(run(&bench, VIRTIO_BLK_T_OUT, 120, 8192), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(run(&bench, VIRTIO_BLK_T_OUT, 120, 4096), VIRTIO_BLK_S_OK);
+		assert_int_equal(run(&bench, VIRTIO_BLK_T_IN, 256, 4096), VIRTIO_BLK_S_OK);
+		assert_int_equal(run(&bench, VIRTIO_BLK_T_FLUSH, 0, 0), VIRTIO_BLK_S_OK);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+		assert_int_equal(bench.lines, 1);
+		assert_int_equal(blk_stats(bench.blk)->errors, 31);
+		end(&bench);
+	}
+	signal(SIGXFSZ, SIG_DFL);
+}
+
 static void test_reset_in_flight(void **state)
 {
 	struct bench bench;
@@ -562,6 +594,7 @@ int main(void)
 		cmocka_unit_test(test_many_in_memory),
 		cmocka_unit_test(test_head_twice),
 		cmocka_unit_test(test_image_gets_shorter),
+		cmocka_unit_test(test_writes_fail),
 		cmocka_unit_test(test_reset_in_flight),
 		cmocka_unit_test(test_end_in_flight),
 		cmocka_unit_test(test_limits),
