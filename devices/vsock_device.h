@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/num.h"
 #include "devices/vsock.h"
 
 #define VSOCK_QUEUE_RX    0 /* to the guest */
@@ -18,8 +19,8 @@
 
 #define VSOCK_HOST_CID        2
 #define VSOCK_HEADER_BYTES    sizeof(struct virtio_vsock_hdr)
-#define VSOCK_BUFFER_BYTES    (128u * 1024)
-#define VSOCK_PACKET_BYTES    (64u * 1024) /* of payload to the guest */
+#define VSOCK_BUFFER_BYTES    (128 * KIB)
+#define VSOCK_PACKET_BYTES    (64 * KIB) /* of payload to the guest */
 #define VSOCK_LINE_BYTES      32
 #define VSOCK_HASH_BUCKETS    1024 /* a power of two */
 #define VSOCK_REFUSALS_MAX    64

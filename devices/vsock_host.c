@@ -81,7 +81,7 @@ static bool parse_line(const char *line, uint32_t *port)
 	uint64_t value = 0;
 	unsigned int digits = 0;
 
-	if (strncasecmp(line, word, sizeof(word) - 1))
+	if (strncasecmp(line, word, sizeof(word) - 1) != 0)
 		return false;
 	line += sizeof(word) - 1;
 	line += strspn(line, " ");

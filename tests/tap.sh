@@ -19,7 +19,7 @@ tap_not_ok()
 {
 	echo "not ok - $1"
 	shift
-	[ $# -eq 0 ] || printf '# %s\n' "$@"
+	[ $# -eq 0 ] || printf '%s\n' "$@" | sed 's/^/# /'
 	tap_failed=1
 }
 
@@ -36,7 +36,7 @@ tap_check()
 	if output=$("$@" 2>&1); then
 		tap_ok "$name"
 	else
-		tap_not_ok "$name" "${output//$'\n'/$'\n# '}"
+		tap_not_ok "$name" "$output"
 	fi
 }
 
