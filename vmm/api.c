@@ -10,6 +10,7 @@
 #include "devices/platform.h"
 #include "vmm/host.h"
 #include "vmm/vm.h"
+#include "vmm/watch.h"
 
 #define CMDLINE_BYTES_MAX 65536
 
@@ -256,6 +257,31 @@ int stet_host_info(enum stet_format format, char **out, int *zero_faults_possibl
 	if (!ret && zero_faults_possible)
 		*zero_faults_possible = possible;
 	return ret;
+}
+
+int stet_watch_open(int pid, struct stet_watch **watch, struct stet_error *error)
+{
+	struct error e = { 0 };
+
+	return give(watch_open(pid, watch, &e), &e, error);
+}
+
+int stet_watch_report(struct stet_watch *watch, enum stet_format format, char **out,
+		      struct stet_error *error)
+{
+	struct text text = { 0 };
+	struct error e = { 0 };
+	int ret = watch_report(watch, format, &text, &e);
+
+	if (!ret)
+		return give_text(&text, out, error);
+	text_free(&text);
+	return give(ret, &e, error);
+}
+
+void stet_watch_close(struct stet_watch *watch)
+{
+	watch_close(watch);
 }
 
 void stet_text_free(char *text)

@@ -275,6 +275,28 @@ STET_API int stet_vm_stage2_faults(struct stet_vm *vm, uint64_t *faults);
 STET_API int stet_host_info(enum stet_format format, char **text, int *zero_faults_possible,
 			    struct stet_error *error);
 
+/* ---- Watching a VM of another process ---- */
+
+struct stet_watch;
+
+/*
+ * Looks at the VM of process pid (any VMM that holds its statistics descriptor, as stet does), with
+ * the right to trace it. -ESRCH (no such process), -EPERM, -ENOENT (it has no VM with statistics),
+ * -ENOSYS.
+ */
+STET_API int stet_watch_open(int pid, struct stet_watch **watch, struct stet_error *error);
+
+/*
+ * What changed stage 2 since the last call (the first one: since the VM began): how often, by whom,
+ * and what keeps it from happening again; for that the host's KVM needs stet's patches, without
+ * them it is page counts only. *text is one JSON object or lines of a table, freed with
+ * stet_text_free(). -ESRCH when the process has ended. One thread at a time for each watch.
+ */
+STET_API int stet_watch_report(struct stet_watch *watch, enum stet_format format, char **text,
+			       struct stet_error *error);
+
+STET_API void stet_watch_close(struct stet_watch *watch); /* NULL is fine */
+
 STET_API void stet_text_free(char *text);
 
 #ifdef __cplusplus

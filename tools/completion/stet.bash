@@ -47,7 +47,7 @@ _stet_value()
 _stet()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local run_options="--kernel --initrd --cmdline --cpus --memory --backing --prefault --fault-around --boot
+	local run_options="--kernel --name --initrd --cmdline --cpus --memory --backing --prefault --fault-around --boot
 		--disk --net --rng --transport --console --stats --json --log-level --verbose --quiet --help"
 
 	COMPREPLY=()
@@ -59,7 +59,7 @@ _stet()
 		previous=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_stet_words "run info --help --version"
+		_stet_words "run info why --help --version"
 		return
 	fi
 	if [[ $previous == ":" && ${COMP_WORDS[COMP_CWORD - 2]} == file ]] ||

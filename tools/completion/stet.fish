@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # Completion of stet for fish.
-set -l verbs run info
+set -l verbs run info why
 complete -c stet -f
 complete -c stet -n "not __fish_seen_subcommand_from $verbs" -a run -d "Boot a kernel"
 complete -c stet -n "not __fish_seen_subcommand_from $verbs" -a info -d "What this host can do"
+complete -c stet -n "not __fish_seen_subcommand_from $verbs" -a why -d "What takes memory of a VM away"
 complete -c stet -n "not __fish_seen_subcommand_from $verbs" -l help -d "Print help"
 complete -c stet -n "not __fish_seen_subcommand_from $verbs" -l version -d "Print the version"
 
 set -l run "__fish_seen_subcommand_from run"
 complete -c stet -n $run -s k -l kernel -r -F -d "Kernel to boot"
+complete -c stet -n $run -l name -x -d "What stet why calls it by"
 complete -c stet -n $run -s i -l initrd -r -F -d "Initial RAM disk"
 complete -c stet -n $run -s a -l cmdline -x -d "Kernel command line"
 complete -c stet -n $run -s c -l cpus -x -a "1 2 4 8 16 32" -d "Virtual CPUs"
@@ -31,3 +33,7 @@ complete -c stet -n $run -s h -l help -d "Print help"
 
 complete -c stet -n "__fish_seen_subcommand_from info" -l json -d "As JSON"
 complete -c stet -n "__fish_seen_subcommand_from info" -s h -l help -d "Print help"
+
+complete -c stet -n "__fish_seen_subcommand_from why" -s n -l interval -x -d "How often to look"
+complete -c stet -n "__fish_seen_subcommand_from why" -s c -l count -x -d "Reports"
+complete -c stet -n "__fish_seen_subcommand_from why" -l json -d "As JSON"

@@ -19,6 +19,7 @@ static const struct verb {
 } verbs[] = {
 	{ "run", verb_run, "boot a kernel in a virtual machine" },
 	{ "info", verb_info, "what this host can do for guests without stage-2 faults" },
+	{ "why", verb_why, "what takes memory of a running virtual machine away" },
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))

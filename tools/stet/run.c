@@ -30,6 +30,7 @@
 #define CMDLINE_NO_PCI  " pci=off"
 
 struct run_options {
+	const char *name;
 	const char *kernel;
 	const char *initrd;
 	const char *cmdline;
@@ -116,6 +117,7 @@ static const struct option options[] = {
 	  "kernel command line, exactly as given; the default is\n"
 	  "\"" CMDLINE_CONSOLE "\" (no console= without one;\n"
 	  "pci=off as well where there are no devices on PCI)" },
+	{ 0, "name", "NAME", OPTION_TEXT, FIELD(name), NULL, "what stet why calls it by" },
 	{ 'c', "cpus", "N", OPTION_NUMBER, FIELD(cpus), NULL, "virtual CPUs, 1 to 32 (default 1)" },
 	{ 'm', "memory", "SIZE", OPTION_SIZE, FIELD(memory_bytes), NULL,
 	  "guest memory, a multiple of 2M (default 512M)" },

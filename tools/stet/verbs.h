@@ -21,6 +21,7 @@ enum exit_code {
  * returns the exit code. */
 int verb_run(char **arguments, uint64_t start_ns);
 int verb_info(char **arguments, uint64_t start_ns);
+int verb_why(char **arguments, uint64_t start_ns);
 
 /* The command line was not understood: says why, and where help is. Returns EXIT_USAGE. */
 int usage_error(const char *verb, const char *why);
