@@ -149,17 +149,16 @@ static void config_write(struct pci_function *function, uint64_t offset, uint32_
 		function->config_written(function, (uint32_t)offset, size);
 }
 
-/* Beyond the 256 bytes of a conventional function there are no capabilities: zeroes say so. */
+/* A conventional function ends after 256 bytes: ones beyond say so, and keep a driver from looking
+ * for extended capabilities there. */
 static void config_read(struct pci_function *function, uint64_t offset, uint32_t size,
 			uint64_t *value)
 {
-	if (size > 4 || offset % size)
-		return;
-	*value = 0;
-	if (!num_within(offset, size, PCI_CONFIG_BYTES))
+	if (size > 4 || offset % size || !num_within(offset, size, PCI_CONFIG_BYTES))
 		return;
 	if (function->config_reading)
 		function->config_reading(function, (uint32_t)offset, size);
+	*value = 0;
 	for (uint32_t i = 0; i < size; i++)
 		*value |= (uint64_t)function->config[offset + i] << 8 * i;
 }
