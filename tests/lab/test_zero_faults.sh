@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Debian kernels boot without a single stage-2 fault on an AMD host: memory kinds, vCPUs, sizes, entries.
+# test_zero_faults.sh [MIB...]: Debian kernels boot without a single stage-2 fault on an AMD host: memory kinds, vCPUs, sizes, entries.
 set -euo pipefail
 # shellcheck source=tests/lab/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -19,4 +19,5 @@ if [ "$available_mib" -lt 14000 ]; then
 	echo "ok - guests of 5120 MiB # SKIP their host needs 14 GiB, of which $((available_mib / 1024)) are available here"
 	sizes=(128 1024) memory=4G pool=512
 fi
+[ $# = 0 ] || sizes=("$@")
 run_inside zero_faults.sh --cpus 2 --memory $memory --hugepages $pool --hugepages-1g 1 --time-limit 1500 -- "${sizes[@]}"
