@@ -45,9 +45,12 @@ struct net_pair {
 	unsigned int index;
 
 	struct net_window window;
-	uint8_t *spare; /* a packet read while the driver's buffers did not suffice for any */
+	/* For a packet read while the driver's buffers do not suffice for any, which then waits
+	 * here; and for the rest of one that is larger than its first chain. */
+	uint8_t *spare;
 	uint32_t spare_bytes;
-	struct loop_request receive_poll, receive_timer;
+	bool is_large; /* the last packet took more than one chain */
+	struct loop_request receive_watch, receive_timer;
 
 	bool send_blocked; /* until the backend has room */
 	struct loop_request send_poll, send_timer;

@@ -2,7 +2,6 @@
 /* net_rx: receiving: from the backend straight into the driver's buffers (virtio 1.3 section
  * 5.1.6.3, 5.1.6.4). */
 #include <errno.h>
-#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,6 +185,7 @@ static bool is_merging(const struct net *net)
 	return virtio_has_feature(&net->virtio, VIRTIO_NET_F_MRG_RXBUF);
 }
 
+/* Into all buffers of the window: what the next packet will need, whatever its size. */
 static enum step receive_direct(struct net_pair *pair)
 {
 	struct net *net = pair->net;
@@ -199,6 +199,7 @@ static enum step receive_direct(struct net_pair *pair)
 	got = net->backend->ops->receive(net->backend, pair->index, iov, window->buffers + 1);
 	if (got < NET_HEADER_BYTES)
 		return backend_error(net, got);
+	pair->is_large = (uint64_t)got > window->chains[window->first_chain].bytes;
 	if ((uint64_t)got > window->bytes)
 		net_count(&net->stats.receive_dropped, 1);
 	else
@@ -206,17 +207,56 @@ static enum step receive_direct(struct net_pair *pair)
 	return STEP_GO_ON;
 }
 
-static void copy_to_window(struct net_window *window, const uint8_t *data, size_t bytes)
+/* From a place on; there is room. */
+static void copy_to_window(struct net_window *window, uint64_t at, const uint8_t *data,
+			   size_t bytes)
 {
 	const struct iovec *iov = first_buffer(window);
 
 	for (; bytes; iov++) {
-		size_t part = num_min(bytes, iov->iov_len);
+		size_t part;
 
-		memcpy(iov->iov_base, data, part);
+		if (at >= iov->iov_len) {
+			at -= iov->iov_len;
+			continue;
+		}
+		part = num_min(bytes, iov->iov_len - at);
+		memcpy((uint8_t *)iov->iov_base + at, data, part);
+		at = 0;
 		data += part;
 		bytes -= part;
 	}
+}
+
+/*
+ * Into the first chain, with a place of our own behind it. Handing the kernel a window of a
+ * segmentation offload's size, some forty buffers, costs more than a small packet itself; and after
+ * a small one comes mostly another one. Where not, the rest is copied, once.
+ */
+static enum step receive_small(struct net_pair *pair)
+{
+	struct net *net = pair->net;
+	struct net_window *window = &pair->window;
+	const struct net_window_chain first = window->chains[window->first_chain];
+	struct iovec *iov = first_buffer(window);
+	const struct iovec behind = iov[first.buffers];
+	ssize_t got;
+
+	iov[first.buffers] = (struct iovec){ pair->spare, NET_PACKET_BYTES_MAX };
+	got = net->backend->ops->receive(net->backend, pair->index, iov, first.buffers + 1u);
+	iov[first.buffers] = behind;
+	if (got < NET_HEADER_BYTES)
+		return backend_error(net, got);
+	if ((uint64_t)got > window->bytes) {
+		net_count(&net->stats.receive_dropped, 1);
+		return STEP_GO_ON;
+	}
+	if ((uint64_t)got > first.bytes) {
+		pair->is_large = true;
+		copy_to_window(window, first.bytes, pair->spare, (size_t)got - first.bytes);
+	}
+	deliver(pair, (uint64_t)got);
+	return STEP_GO_ON;
 }
 
 /*
@@ -245,7 +285,7 @@ static enum step deliver_spare(struct net_pair *pair, bool is_full)
 	if (!fits && !is_full && window->chain_count < queue_of(pair)->size)
 		return STEP_NO_BUFFERS;
 	if (fits) {
-		copy_to_window(window, pair->spare, pair->spare_bytes);
+		copy_to_window(window, 0, pair->spare, pair->spare_bytes);
 		deliver(pair, pair->spare_bytes);
 	} else {
 		net_count(&pair->net->stats.receive_dropped, 1);
@@ -262,6 +302,8 @@ static enum step receive_one(struct net_pair *pair)
 	if (!pair->spare_bytes) {
 		if (!pair->window.chain_count)
 			return STEP_NO_BUFFERS;
+		if (is_full && is_merging(pair->net) && !pair->is_large)
+			return receive_small(pair);
 		if (is_full || !is_merging(pair->net))
 			return receive_direct(pair);
 		step = receive_spare(pair);
@@ -280,13 +322,14 @@ static void run_soon(struct net_pair *pair)
 	wiring->kick(wiring->opaque, 2 * pair->index);
 }
 
-/* Already armed, or the loop is ending: both are fine. */
+/* Watched already, or the loop is ending: both are fine. An event comes for whatever arrives after
+ * the -EAGAIN that leads here. */
 static void wait_for_packet(struct net_pair *pair)
 {
 	struct net *net = pair->net;
 	int fd = net->backend->ops->fd(net->backend, pair->index);
 
-	if (loop_poll(net->loop, &pair->receive_poll, fd, POLLIN) == -EAGAIN)
+	if (loop_watch(net->loop, &pair->receive_watch, fd) == -EAGAIN)
 		run_soon(pair);
 }
 
@@ -305,8 +348,8 @@ static bool wait_for_rate(struct net_pair *pair)
 }
 
 /*
- * Ends with exactly one thing armed that goes on with it: the poll, the timer, the driver's kick,
- * or the caller. What was consumed without progress is never left unarmed.
+ * Ends with something that goes on with it: the watch, after -EAGAIN only; the timer; the driver's
+ * kick; or the caller. What was consumed without progress is never left to nobody.
  */
 static bool run(struct net_pair *pair)
 {
@@ -361,11 +404,11 @@ static void go_on(struct net_pair *pair)
 	pthread_mutex_unlock(virtio->lock);
 }
 
-static void poll_done(struct loop_request *request, int result)
+static void watch_done(struct loop_request *request, int result)
 {
 	if (result != -ECANCELED)
 		go_on((struct net_pair *)((char *)request -
-					  offsetof(struct net_pair, receive_poll)));
+					  offsetof(struct net_pair, receive_watch)));
 }
 
 static void timer_done(struct loop_request *request, int result)
@@ -377,7 +420,7 @@ static void timer_done(struct loop_request *request, int result)
 
 int net_receive_init(struct net_pair *pair)
 {
-	pair->receive_poll.done = poll_done;
+	pair->receive_watch.done = watch_done;
 	pair->receive_timer.done = timer_done;
 	pair->spare = malloc(NET_PACKET_BYTES_MAX);
 	return pair->spare ? 0 : -ENOMEM;
