@@ -66,6 +66,15 @@ tap_check "standard output and error are still open to others" "$pty" expect:REA
 	"send:${ctrl_a}x" expect:AFTER exit:0 cooked alone -- \
 	sh -c '"$@"; echo AFTER' sh "$stet" run -m 16M -k "$tiny" -a "say=READY spin"
 
+# Eight gigabytes of small pages take more than a second to populate.
+if (($(awk '/^MemAvailable/ { print $2 }' /proc/meminfo) > 10 * 1024 * 1024)); then
+	tap_check "a progress bar while memory is made ready, gone when the guest runs" "$pty" \
+		"expect:populate memory [" $'expect:\r\x1b[K' expect:READY "send:${ctrl_a}x" exit:0 cooked alone -- \
+		"$stet" run -m 8G --backing 4k -k "$tiny" -a "say=READY spin"
+else
+	tap_skip "a progress bar while memory is made ready" "less than 10 GiB free"
+fi
+
 # The guard holds the terminal and a pipe, nothing else.
 tap_check "the guard holds two descriptors" "$pty" expect:READY raw expect:GUARD-OK \
 	"send:${ctrl_a}x" exit:0 alone -- \
