@@ -294,6 +294,22 @@ static void blk_destroy(struct virtio *virtio)
 	free(blk);
 }
 
+static const struct virtio_counter blk_counters[] = {
+	{ "reads", offsetof(struct blk, stats.reads), 0 },
+	{ "writes", offsetof(struct blk, stats.writes), 0 },
+	{ "flushes", offsetof(struct blk, stats.flushes), 0 },
+	{ "discards", offsetof(struct blk, stats.discards), 0 },
+	{ "others", offsetof(struct blk, stats.others), 0 },
+	{ "read_bytes", offsetof(struct blk, stats.read_bytes), 0 },
+	{ "written_bytes", offsetof(struct blk, stats.written_bytes), 0 },
+	{ "errors", offsetof(struct blk, stats.errors), 0 },
+	{ "at_once", offsetof(struct blk, stats.at_once), 0 },
+	{ "queued", offsetof(struct blk, stats.queued), 0 },
+	{ "throttled", offsetof(struct blk, stats.throttled), 0 },
+	{ "latency_us_log2", offsetof(struct blk, stats.latency), BLK_LATENCIES },
+	{ 0 },
+};
+
 static const struct virtio_type blk_type = {
 	.name = "blk",
 	.id = VIRTIO_ID_BLOCK,
@@ -303,6 +319,7 @@ static const struct virtio_type blk_type = {
 	.features = VIRTIO_FEATURE(VIRTIO_BLK_F_SEG_MAX) | VIRTIO_FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
 		    VIRTIO_FEATURE(VIRTIO_BLK_F_TOPOLOGY),
 	.config_bytes = offsetof(struct virtio_blk_config, max_secure_erase_sectors),
+	.counters = blk_counters,
 	.kick = blk_kick,
 	.destroy = blk_destroy,
 };

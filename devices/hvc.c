@@ -273,6 +273,12 @@ static void hvc_destroy(struct virtio *virtio)
 	free(hvc);
 }
 
+static const struct virtio_counter hvc_counters[] = {
+	{ "in_bytes", offsetof(struct hvc, stats.in_bytes), 0 },
+	{ "out_bytes", offsetof(struct hvc, stats.out_bytes), 0 },
+	{ 0 },
+};
+
 static const struct virtio_type hvc_type = {
 	.name = "hvc",
 	.id = VIRTIO_ID_CONSOLE,
@@ -281,6 +287,7 @@ static const struct virtio_type hvc_type = {
 	.queue_size = HVC_QUEUE_SIZE,
 	.features = VIRTIO_FEATURE(VIRTIO_CONSOLE_F_SIZE),
 	.config_bytes = offsetof(struct virtio_console_config, max_nr_ports),
+	.counters = hvc_counters,
 	.kick = hvc_kick,
 	.destroy = hvc_destroy,
 };

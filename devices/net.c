@@ -195,6 +195,19 @@ static void net_destroy(struct virtio *virtio)
 	free(net);
 }
 
+static const struct virtio_counter net_counters[] = {
+	{ "received", offsetof(struct net, stats.received), 0 },
+	{ "received_bytes", offsetof(struct net, stats.received_bytes), 0 },
+	{ "sent", offsetof(struct net, stats.sent), 0 },
+	{ "sent_bytes", offsetof(struct net, stats.sent_bytes), 0 },
+	{ "receive_dropped", offsetof(struct net, stats.receive_dropped), 0 },
+	{ "send_dropped", offsetof(struct net, stats.send_dropped), 0 },
+	{ "receive_waits", offsetof(struct net, stats.receive_waits), 0 },
+	{ "send_waits", offsetof(struct net, stats.send_waits), 0 },
+	{ "rate_waits", offsetof(struct net, stats.rate_waits), 0 },
+	{ 0 },
+};
+
 static const struct virtio_type net_type = {
 	.name = "net",
 	.id = VIRTIO_ID_NET,
@@ -204,6 +217,7 @@ static const struct virtio_type net_type = {
 	.features = VIRTIO_FEATURE(VIRTIO_NET_F_MAC) | VIRTIO_FEATURE(VIRTIO_NET_F_STATUS) |
 		    VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF),
 	.config_bytes = CONFIG_BYTES,
+	.counters = net_counters,
 	.kick = net_kick,
 	.reset = net_reset,
 	.destroy = net_destroy,

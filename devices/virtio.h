@@ -35,6 +35,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/log.h"
@@ -47,6 +48,13 @@
 
 struct virtio;
 
+/* Counters that a type of device has beside struct virtio_stats: _Atomic uint64_t in its struct. */
+struct virtio_counter {
+	const char *name; /* stable, for statistics; NULL ends a list */
+	size_t offset;
+	uint32_t count; /* 0: a number; else a list of so many */
+};
+
 /* A type of device: one const record per file. All but destroy run under the device's lock. */
 struct virtio_type {
 	const char *name; /* stable, for statistics: "blk" */
@@ -56,6 +64,7 @@ struct virtio_type {
 	uint16_t queue_size;
 	uint64_t features; /* beside those that every device has */
 	uint32_t config_bytes;
+	const struct virtio_counter *counters; /* may be NULL */
 
 	/*
 	 * The driver made buffers of a queue available, or may have. On the loop's thread; the

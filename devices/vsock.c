@@ -3,6 +3,7 @@
 #include "devices/vsock.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,15 @@ static void vsock_destroy(struct virtio *virtio)
 	free(vsock);
 }
 
+static const struct virtio_counter vsock_counters[] = {
+	{ "connections", offsetof(struct vsock, stats.connections), 0 },
+	{ "refused", offsetof(struct vsock, stats.refused), 0 },
+	{ "resets", offsetof(struct vsock, stats.resets), 0 },
+	{ "to_guest_bytes", offsetof(struct vsock, stats.to_guest_bytes), 0 },
+	{ "to_host_bytes", offsetof(struct vsock, stats.to_host_bytes), 0 },
+	{ 0 },
+};
+
 static const struct virtio_type vsock_type = {
 	.name = "vsock",
 	.id = VIRTIO_ID_VSOCK,
@@ -77,6 +87,7 @@ static const struct virtio_type vsock_type = {
 	.queue_count = 3,
 	.queue_size = VSOCK_QUEUE_SIZE,
 	.config_bytes = sizeof(struct virtio_vsock_config),
+	.counters = vsock_counters,
 	.kick = vsock_kick,
 	.reset = vsock_reset,
 	.destroy = vsock_destroy,

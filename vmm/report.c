@@ -292,6 +292,7 @@ void report_json(struct stet_vm *vm, struct text *text)
 	json_bus(text, &vm->plug.pio);
 	json_bus(text, &vm->plug.mmio);
 	json_end_array(text);
+	report_virtio_json(&vm->plug, text);
 	json_begin_object(text, "unclaimed");
 	json_unclaimed(text, &vm->plug.pio);
 	json_unclaimed(text, &vm->plug.mmio);
@@ -396,6 +397,7 @@ static void table_exits(struct text *text, const struct stet_vm *vm, const struc
 		if (unclaimed)
 			row(text, b ? "  mmio unclaimed" : "  pio unclaimed", unclaimed);
 	}
+	report_virtio_rows(&vm->plug, text, row);
 }
 
 static void table_moment(struct text *text, const struct stet_vm *vm, const char *name, uint64_t ns,

@@ -152,4 +152,9 @@ int virtio_devices_add(struct stet_vm *vm, const struct stet_config *config, str
 void report_table(struct stet_vm *vm, struct text *text);
 void report_json(struct stet_vm *vm, struct text *text);
 
+/* ---- vmm/report_virtio.c: what the virtio devices counted ---- */
+void report_virtio_json(const struct plug *plug, struct text *text);
+void report_virtio_rows(const struct plug *plug, struct text *text,
+			void (*row)(struct text *text, const char *name, uint64_t value));
+
 #endif
