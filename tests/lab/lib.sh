@@ -76,6 +76,6 @@ run_inside()
 		shift
 	done
 	[ $# = 0 ] || shift
-	"$root/tools/lab/lab" --quiet --fail-on-warn --output "${LAB_OUTPUT:-$work/output}" --share "$stage" --tool jq \
+	"$root/tools/lab/lab" --quiet --retry --fail-on-warn --output "${LAB_OUTPUT:-$work/output}" --share "$stage" --tool jq \
 		"${options[@]}" -- sh "stage/$script" "$@"
 }

@@ -20,4 +20,13 @@ if [ "$available_mib" -lt 14000 ]; then
 	sizes=(128 1024) memory=4G pool=512
 fi
 [ $# = 0 ] || sizes=("$@")
-run_inside zero_faults.sh --cpus 2 --memory $memory --hugepages $pool --hugepages-1g 1 --time-limit 1500 -- "${sizes[@]}"
+status=0
+# One host for each size: what has to be tried again is small.
+for size in "${sizes[@]}"; do
+	run_inside zero_faults.sh --cpus 2 --memory $memory --hugepages $pool --time-limit 900 -- "$size" || status=$?
+done
+# The other entries, kernels and pages, and the proof that the check can fail.
+if [ $# = 0 ]; then
+	run_inside zero_faults.sh --cpus 2 --memory 6G --hugepages 300 --hugepages-1g 1 --time-limit 900 || status=$?
+fi
+exit $status

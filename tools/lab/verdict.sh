@@ -31,6 +31,23 @@ limit_words()
 	fi
 }
 
+# True where QEMU's TCG ran an instruction that the host's kernel had long replaced: with several processors it sometimes
+# keeps translated code over a change of the text (a static branch), and meets the int3 that stood there meanwhile.
+emulator_bug()
+{
+	[ "$cpu" = amd ] && grep -qa 'Oops: int3' "$work/console"
+}
+
+# Prints why a run is tried again.
+retry_words()
+{
+	if [ "$ended" = limit ]; then
+		limit_words
+	else
+		echo "the emulator ran a stale int3 $(last_words)"
+	fi
+}
+
 # Prints the argument of the first control line named $1.
 control_value()
 {

@@ -88,6 +88,7 @@ for mib in "$@"; do
 		done
 	done
 done
+[ $# = 0 ] || finish
 zero "hugetlb-1G, 2 vCPUs, 1024 MiB" vmlinuz-6.12-cloud hugetlb-1G 2 1024 require
 zero "ELF, 64-bit entry" vmlinux-6.12-cloud hugetlb-2M 2 256 require --boot linux64
 zero "ELF, PVH entry" vmlinux-6.12-cloud hugetlb-2M 2 256 require --boot pvh
