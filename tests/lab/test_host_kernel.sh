@@ -18,6 +18,13 @@ if ! modules=$("$top/tools/host-kernel/build" 2>"$scratch/build.log"); then
 	finish
 fi
 ok "the modules build and pass the ABI gate"
+while IFS= read -r line; do
+	case $line in
+	"ok - "*) ok "${line#ok - }" ;;
+	"not ok - "*) not_ok "${line#not ok - }" ;;
+	*) echo "# $line" ;;
+	esac
+done < <("$top/tests/host-kernel/abi_gate.sh" "$modules" 2>&1)
 
 mkdir "$scratch/bin"
 for program in $programs races; do
