@@ -78,7 +78,8 @@ static int measure(struct image *image, const char *path, struct error *error)
 				 "disk image %s is neither a file nor a block device", path);
 	image->bytes = (uint64_t)stat.st_size;
 	image->block_bytes = IMAGE_SECTOR_BYTES;
-	if (S_ISBLK(stat.st_mode))
+	image->block_device = S_ISBLK(stat.st_mode);
+	if (image->block_device)
 		rc = measure_device(image, path, error);
 	else if (fstatfs(image->fd, &system) == 0)
 		image->in_memory = system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC;
@@ -120,6 +121,16 @@ static void open_direct(struct image *image)
 	image->direct_fd = open(self, flags);
 }
 
+/*
+ * A block device's pages leave the cache when the last who has it open closes it: a VM finds it
+ * cold, and filling it costs more than going past it (RAM disk, -icount, the host's share of a
+ * 4 KiB read: 20.8 k instructions against 16.4 k one at a time, 9.2 k against 5.3 k at depth 32).
+ */
+static bool wants_direct(const struct image *image, const struct image_options *options)
+{
+	return (options->direct && !image->in_memory) || image->block_device;
+}
+
 int image_open(struct image *image, const char *path, const struct image_options *options,
 	       struct error *error)
 {
@@ -134,7 +145,7 @@ int image_open(struct image *image, const char *path, const struct image_options
 	if (rc)
 		goto fail;
 	fcntl(opened.fd, F_SETFL, 0); /* O_NONBLOCK is over; access mode and the rest stay */
-	if (options->direct && !opened.in_memory)
+	if (wants_direct(&opened, options))
 		open_direct(&opened);
 	*image = opened;
 	return 0;

@@ -19,12 +19,14 @@ struct image {
 	uint64_t bytes;       /* a multiple of block_bytes */
 	uint32_t block_bytes; /* what the guest is told: 512 or 4096 */
 	bool read_only;
+	bool block_device;
 	bool in_memory; /* tmpfs: there is nothing to flush to */
 };
 
 struct image_options {
 	bool read_only;
-	bool direct; /* past the page cache, where the file can do that */
+	bool direct; /* past the page cache, where the file can do that; a block device in any case
+		      */
 };
 
 /*

@@ -91,7 +91,8 @@ struct stet_disk {
 	const char *path;
 	const char *serial; /* up to 20 characters; NULL: none */
 	int read_only;
-	int direct; /* past the host's page cache, where the file can do that */
+	int direct; /* past the host's page cache, where the file can do that; a block device
+		       goes past it in any case */
 	struct stet_rate rate;
 };
 
