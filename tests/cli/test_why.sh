@@ -23,6 +23,8 @@ bad "no such process" 1 "no process 4194304" 4194304
 bad "a process without a VM" 1 "no virtual machine" $$
 bad "no such name" 1 "no VM named" stet-no-such-name
 bad "interval of nothing" 2 "at least 1" 1 --interval 0
+run run -k "$tiny" --name 77
+expect "a number is no name" 2 "not a number"
 run why --help
 expect "help" 0 "Usage: stet why"
 

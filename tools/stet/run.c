@@ -523,6 +523,9 @@ int verb_run(char **arguments, uint64_t start_ns)
 	}
 	if (!run.options.kernel)
 		return usage_error("run", "no kernel; say --kernel FILE");
+	/* stet why finds it in our arguments; a number would be taken for a process. */
+	if (run.options.name && run.options.name[strspn(run.options.name, "0123456789")] == 0)
+		return usage_error("run", "--name: a name is not empty and not a number");
 	if (devices_parse(&run.devices, &run.options.disks, &run.options.nets, &error)) {
 		devices_free(&run.devices);
 		return usage_error("run", error.why);
