@@ -22,7 +22,8 @@ make_stage()
 	stage=$work/stage
 	mkdir "$stage"
 	cp "$root"/tests/lab/inside/*.sh "$stage/"
-	"$root/tools/install-packages" lab lab-test kernel || die "packages are missing (see above)"
+	"$root/tools/install-packages" build lab lab-test kernel || die "packages are missing (see above)"
+	${CC:-cc} -O2 -static -s -o "$stage/kvm_hold" "$root/tests/lab/kvm_hold.c" || die "kvm_hold.c does not compile"
 }
 
 # Puts the stet program there: that of STET where it is set, else a static build of this tree.

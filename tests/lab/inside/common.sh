@@ -6,6 +6,10 @@ cd /share/stage || exit 1
 failures=0
 tracing=/sys/kernel/tracing
 
+# One VM is there all the time (see kvm_hold.c).
+./kvm_hold &
+kvm_hold=$!
+
 ok()
 {
 	echo "ok - $*"
@@ -31,6 +35,7 @@ huge_pages_free()
 # Ends the script: exit status 1 where something was not ok.
 finish()
 {
+	kill "$kvm_hold"
 	[ "$failures" = 0 ] || echo "# $failures failed"
 	[ "$failures" = 0 ]
 	exit
