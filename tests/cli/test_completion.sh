@@ -6,8 +6,13 @@ set -u
 . "$(dirname "$0")/lib.sh"
 
 folder=$tap_root/tools/completion
-run run --help
-options=$(sed -n 's/^  \(-., \|    \)--\([a-z-]*\).*/\2/p' "$out" | sort)
+run --help
+verbs=$(sed -n '/^Verbs/,/^$/s/^  \([a-z]*\) .*/\1/p' "$out" | sort)
+# options VERB: one a line, as its help has them
+options()
+{
+	"$stet" "$1" --help | sed -n 's/^  \(-., \|    \)--\([a-z-]*\).*/\2/p' | sort
+}
 
 # offered WORD...: what bash offers for the last word; readline's split at = and : is imitated.
 offered()
@@ -35,10 +40,11 @@ offers()
 }
 
 offers "verbs" "run" stet r
-offers "verbs and options" "--help --version info run" stet ""
+offers "verbs and options" "$(printf '%s\n' "$verbs" --help --version | sort | paste -sd' ')" stet ""
 offers "options" "--backing --boot" stet run --b
-offers "all options of run" "--$(paste -sd' ' <<<"${options//$'\n'/$'\n'--}")" stet run --
-offers "options of info" "--help --json" stet info --
+for verb in $verbs; do
+	offers "all options of $verb" "--$(options "$verb" | paste -sd' ' | sed 's/ / --/g')" stet "$verb" --
+done
 offers "values" "hugetlb-1G hugetlb-2M" stet run --backing huge
 offers "values after =" "hugetlb-1G hugetlb-2M" stet run --backing = huge
 offers "all values after =" "4k auto hugetlb-1G hugetlb-2M thp" stet run --backing =
@@ -81,10 +87,13 @@ else
 fi
 for file in stet.bash _stet stet.fish; do
 	missing=
-	for option in $options; do
-		grep -qE -e "(--|-l )$option\b" "$folder/$file" || missing+=" $option"
+	for verb in $verbs; do
+		grep -qE "\b$verb\b" "$folder/$file" || missing+=" $verb"
+		for option in $(options "$verb"); do
+			grep -qE -e "(--|-l )$option\b" "$folder/$file" || missing+=" $verb --$option"
+		done
 	done
-	tap_check "$file knows every option${missing:+, but not$missing}" test -z "$missing"
+	tap_check "$file knows every verb and option${missing:+, but not$missing}" test -z "$missing"
 done
 
 tap_end

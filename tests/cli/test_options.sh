@@ -12,34 +12,53 @@ run --help
 expect "--help" 0 "run" "info" "--version"
 run run --help
 expect "run --help" 0 "--kernel FILE" "Ctrl-a x" "Exit code:"
-cp "$out" "$tap_dir/run-help"
-run info --help
-expect "info --help" 0 "--json"
-cp "$out" "$tap_dir/info-help"
+run --help
+verbs=$(sed -n '/^Verbs/,/^$/s/^  \([a-z]*\) .*/\1/p' "$out")
+tap_check "there are verbs" test "$(wc -w <<<"$verbs")" -ge 2
+for verb in $verbs; do
+	run "$verb" --help
+	expect "$verb --help" 0 "Usage: stet $verb" "--help" "xit code:"
+	cp "$out" "$tap_dir/$verb-help"
+	run "$verb" --no-such-option
+	expect "$verb with a wrong option" 2 "stet: " "$verb --help"
+done
 status=0
 "$stet" run --help >/dev/full 2>"$err" || status=$?
 expect "help that cannot be written" 1 "No space left"
 
 # ---- the manual and the help name the same options ----
-options=$(sed -n 's/^  \(-., \|    \)--\([a-z-]*\).*/\2/p' "$tap_dir/run-help" "$tap_dir/info-help" | sort -u)
+# nothing NAME WORDS: holds when there are none.
+nothing()
+{
+	if [ -z "$2" ]; then
+		tap_ok "$1"
+	else
+		tap_not_ok "$1" "but not:$2"
+	fi
+}
 man=$tap_root/docs/man/stet.1
+options=$(sed -n 's/^  \(-., \|    \)--\([a-z-]*\).*/\2/p' "$tap_dir"/*-help | sort -u)
 missing=
 for option in $options; do
 	grep -q "^\.It .*Fl Fl $option\b" "$man" || missing+=" --$option"
 done
-tap_check "every option stands in the manual" test -z "$missing"
+nothing "every option stands in the manual" "$missing"
 unknown=
 # shellcheck disable=SC2013 # words
 for option in $(sed -n 's/^\.It .*Fl Fl \([a-z-]*\).*/\1/p' "$man" | sort -u); do
 	grep -qx -e "$option" <<<"$options" || unknown+=" --$option"
 done
-tap_check "every option of the manual exists" test -z "$unknown"
-short=$(sed -n 's/^  -\(.\), --\([a-z-]*\).*/\1 \2/p' "$tap_dir/run-help")
+nothing "every option of the manual exists" "$unknown"
 missing=
 while read -r letter name; do
 	grep -q "^\.It Fl $letter , Fl Fl $name\b" "$man" || missing+=" -$letter"
-done <<<"$short"
-tap_check "every short option stands in the manual" test -z "$missing"
+done < <(sed -n 's/^  -\(.\), --\([a-z-]*\).*/\1 \2/p' "$tap_dir"/*-help)
+nothing "every short option stands in the manual" "$missing"
+missing=
+for verb in $verbs; do
+	grep -qE "^\.(It )?Cm $verb\b" "$man" || missing+=" $verb"
+done
+nothing "every verb stands in the manual" "$missing"
 
 # ---- info ----
 run info

@@ -77,6 +77,12 @@ _stet()
 		_stet_value "$previous" || _stet_words "$run_options"
 		;;
 	info) _stet_words "--json --help" ;;
+	why)
+		case $previous in
+		-n | --interval | -c | --count) ;;
+		*) _stet_words "--interval --count --json --help" ;;
+		esac
+		;;
 	esac
 }
 
