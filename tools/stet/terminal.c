@@ -22,6 +22,7 @@ static const int fatal_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, S
 /* The process has one standard input, hence one of these. modes is written before taken is set. */
 static struct {
 	struct termios modes; /* as they were */
+	bool remembered;      /* modes are there */
 	atomic_bool taken;
 	struct guard guard;
 	struct sigaction before[FATAL_COUNT]; /* what the fatal signals did */
@@ -81,6 +82,20 @@ static bool in_foreground(void)
 	return group < 0 ? errno == ENOTTY : group == getpgrp();
 }
 
+/* A terminal that comes back in raw mode has it from us (a shell gives a job its modes again): not
+ * what is to be restored. */
+static bool remember_modes(void)
+{
+	struct termios now;
+
+	if (tcgetattr(STDIN_FILENO, &now))
+		return false;
+	if (!terminal.remembered || (now.c_lflag & ICANON))
+		terminal.modes = now;
+	terminal.remembered = true;
+	return true;
+}
+
 bool terminal_take(void)
 {
 	struct termios raw;
@@ -93,7 +108,7 @@ bool terminal_take(void)
 		return false;
 	}
 	/* Already ours, but a shell may have changed the modes while the process was stopped. */
-	if (!atomic_load(&terminal.taken) && tcgetattr(STDIN_FILENO, &terminal.modes))
+	if (!atomic_load(&terminal.taken) && !remember_modes())
 		return false;
 	raw = terminal.modes;
 	cfmakeraw(&raw);
