@@ -32,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LIMIT_MS     30000
+#define LIMIT_MS     120000
 #define OUTPUT_BYTES (1 << 20)
 #define STILL_RUNS   (-1)
 
