@@ -28,9 +28,11 @@ struct loop {
 	uint64_t wake_count; /* where the kernel puts what it reads from wake_fd */
 	struct loop_request wake;
 	struct loop_request cancel_all;
-	uint32_t in_flight;      /* requests with pending set, these two included */
-	bool ran;                /* loop_run() was called: we are on its thread */
-	bool ending;             /* nothing new is taken */
+	uint32_t in_flight;    /* requests with pending set, these two included */
+	bool ran;              /* loop_run() was called: we are on its thread */
+	bool ending;           /* nothing new is taken */
+	int files[LOOP_FILES]; /* those registered with the ring, by their index there */
+	unsigned int file_count;
 	struct loop_task *tasks; /* in the order they were queued */
 	struct loop_task **tasks_end;
 	_Atomic bool woken;
@@ -72,9 +74,22 @@ static int begin(struct loop *loop, struct loop_request *request, struct io_urin
 	return *sqe ? 0 : -EAGAIN;
 }
 
+/* Only once the loop runs: before, the ring does not know them. */
+static void use_registered_file(const struct loop *loop, struct io_uring_sqe *sqe)
+{
+	for (unsigned int i = 0; loop->ran && i < loop->file_count; i++) {
+		if (loop->files[i] != sqe->fd)
+			continue;
+		sqe->fd = (int)i;
+		sqe->flags |= IOSQE_FIXED_FILE;
+		return;
+	}
+}
+
 /* The last step: the request is the loop's now. */
 static void commit(struct loop *loop, struct loop_request *request, struct io_uring_sqe *sqe)
 {
+	use_registered_file(loop, sqe);
 	io_uring_sqe_set_data(sqe, request);
 	request->pending = true;
 	loop->in_flight++;
@@ -277,6 +292,20 @@ static void cancel_all_done(struct loop_request *request, int result)
 
 /* ---- Running ---- */
 
+void loop_register_file(struct loop *loop, int fd)
+{
+	if (loop->file_count < ARRAY_SIZE(loop->files))
+		loop->files[loop->file_count++] = fd;
+}
+
+/* Not having them is no error: requests then name their descriptors. */
+static void register_files(struct loop *loop)
+{
+	if (loop->file_count &&
+	    ring_register(&loop->ring, IORING_REGISTER_FILES, loop->files, loop->file_count))
+		loop->file_count = 0;
+}
+
 void loop_defer(struct loop *loop, struct loop_task *task)
 {
 	if (task->queued)
@@ -369,6 +398,7 @@ int loop_run(struct loop *loop)
 
 	if (loop->ran)
 		return -EALREADY;
+	register_files(loop);
 	rc = ring_register(&loop->ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 	if (rc)
 		return rc;
@@ -439,7 +469,7 @@ static int restrict_ring(struct io_uring *ring)
 					      IORING_OP_POLL_ADD,    IORING_OP_TIMEOUT,
 					      IORING_OP_ASYNC_CANCEL };
 	static const uint8_t registers[] = { IORING_REGISTER_RING_FDS, IORING_UNREGISTER_RING_FDS };
-	struct io_uring_restriction list[ARRAY_SIZE(operations) + ARRAY_SIZE(registers)];
+	struct io_uring_restriction list[ARRAY_SIZE(operations) + ARRAY_SIZE(registers) + 1];
 	unsigned int count = 0, i;
 
 	memset(list, 0, sizeof(list));
@@ -451,6 +481,8 @@ static int restrict_ring(struct io_uring *ring)
 		list[count].opcode = IORING_RESTRICTION_REGISTER_OP;
 		list[count].register_op = registers[i];
 	}
+	list[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+	list[count++].sqe_flags = IOSQE_FIXED_FILE;
 	return ring_register(ring, IORING_REGISTER_RESTRICTIONS, list, count);
 }
 

@@ -71,6 +71,15 @@ int loop_fallocate(struct loop *loop, struct loop_request *request, int fd, int 
 		   uint64_t offset, uint64_t bytes);
 
 /*
+ * Before loop_run(): requests on fd spare the kernel the look-up and the reference. fd stays open,
+ * and stays the same file, until loop_destroy(); the kernel lets go of the file some time after
+ * that, so it is not for one whose closing somebody waits for (a lock). Up to LOOP_FILES, more are
+ * simply not registered.
+ */
+#define LOOP_FILES 16
+void loop_register_file(struct loop *loop, int fd);
+
+/*
  * Watches a descriptor that becomes readable again and again (an eventfd): done() runs with the
  * poll events after each time it was signalled, once for several that came together. Nothing needs
  * to read it. The request stays pending until loop_cancel() or an error; where done() finds pending

@@ -553,6 +553,52 @@ static void watches_without_reading(void **state)
 	loop_destroy(watch.loop);
 }
 
+/* Reads from a descriptor whose number has come to mean another file meanwhile. */
+struct swap {
+	struct loop_request timer;
+	struct job read;
+	int fd;
+	int other_fd;
+	char data[8];
+};
+
+static void swap_and_read(struct loop_request *request, int result)
+{
+	struct swap *swap = (struct swap *)((char *)request - offsetof(struct swap, timer));
+
+	(void)result;
+	assert_true(dup2(swap->other_fd, swap->fd) >= 0);
+	assert_int_equal(loop_read(swap->read.loop, &swap->read.request, swap->fd, swap->data, 1),
+			 0);
+}
+
+static void registered_file_is_the_rings(void **state)
+{
+	struct swap swap = { .timer = { .done = swap_and_read } };
+	struct loop *loop = create(8);
+	int first[2], second[2];
+
+	(void)state;
+	assert_int_equal(pipe(first), 0);
+	assert_int_equal(pipe(second), 0);
+	assert_int_equal(write(first[1], "1", 1), 1);
+	assert_int_equal(write(second[1], "2", 1), 1);
+	swap.fd = first[0];
+	swap.other_fd = second[0];
+	job_init(&swap.read, loop, true);
+	for (int i = 0; i < LOOP_FILES + 1; i++) /* one too many is no error */
+		loop_register_file(loop, swap.fd);
+	assert_int_equal(loop_timeout(loop, &swap.timer, 1), 0);
+	run_on_thread(loop);
+	assert_int_equal(swap.read.result, 1);
+	assert_int_equal(swap.data[0], '1');
+	loop_destroy(loop);
+	for (int i = 0; i < 2; i++) {
+		close(first[i]);
+		close(second[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -573,6 +619,7 @@ int main(void)
 		cmocka_unit_test(no_descriptor_is_left),
 		cmocka_unit_test(files_at_offsets),
 		cmocka_unit_test(watches_without_reading),
+		cmocka_unit_test(registered_file_is_the_rings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
