@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "devices/hvc.h"
 #include "devices/platform.h"
+#include "devices/vsock.h"
 #include "vmm/host.h"
 #include "vmm/vm.h"
 #include "vmm/watch.h"
@@ -27,6 +29,9 @@ _Static_assert((int)STET_BOOT_AUTO == (int)BOOT_CHOICE_AUTO &&
 		       (int)STET_BOOT_LINUX64 == (int)BOOT_CHOICE_LINUX64 &&
 		       (int)STET_BOOT_PVH == (int)BOOT_CHOICE_PVH,
 	       "the public boot choices are the internal ones");
+
+_Static_assert(STET_VSOCK_CID_MIN == VSOCK_CID_MIN && STET_VSOCK_CID_MAX == VSOCK_CID_MAX,
+	       "the public CIDs are the internal ones");
 
 /* Hands an internal error out. Returns -its code, or 0. */
 static int give(int ret, const struct error *from, struct stet_error *to)
@@ -66,6 +71,9 @@ void stet_config_init(struct stet_config *config)
 		.memory_bytes = 512 * MIB,
 		.console_in_fd = -1,
 		.console_out_fd = -1,
+		.hvc_in_fd = -1,
+		.hvc_out_fd = -1,
+		.vsock_cid = STET_VSOCK_CID_MIN,
 		.log_level = STET_LOG_WARNING,
 	};
 }
@@ -121,8 +129,10 @@ static int check_config(const struct stet_config *config, struct error *error)
 	    (config->kick_signal < SIGRTMIN || config->kick_signal > SIGRTMAX))
 		return error_set(error, EINVAL, "signal %d is not a real-time signal",
 				 config->kick_signal);
-	if (config->disk_count + (uint64_t)config->net_count + (config->rng != 0) > PLUG_VIRTIO_MAX)
-		return error_set(error, EINVAL, "%u disks and %u network devices: %d devices fit",
+	if (virtio_devices_count(config) > PLUG_VIRTIO_MAX)
+		return error_set(error, EINVAL,
+				 "%llu virtio devices (%u disks, %u network devices): %d fit",
+				 (unsigned long long)virtio_devices_count(config),
 				 config->disk_count, config->net_count, PLUG_VIRTIO_MAX);
 	return ram_check_bytes(config->memory_bytes, error);
 }
@@ -198,6 +208,14 @@ int stet_vm_power_button(struct stet_vm *vm)
 	if (!running)
 		return -ESRCH;
 	acpi_pm_power_button(vm->acpi_pm);
+	return 0;
+}
+
+int stet_vm_resize_console(struct stet_vm *vm, uint16_t columns, uint16_t rows)
+{
+	if (!vm->hvc)
+		return -ENODEV;
+	hvc_resize(vm->hvc, columns, rows);
 	return 0;
 }
 

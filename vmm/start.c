@@ -188,13 +188,12 @@ static bool wants_console(const struct stet_config *config)
 /* The I/O loop, where a device needs one. */
 static int add_loop(struct stet_vm *vm, const struct stet_config *config, struct error *error)
 {
+	bool virtio = virtio_devices_count(config) > 0;
 	int ret;
 
-	if (!wants_console(config) && !virtio_devices_wanted(config))
+	if (!wants_console(config) && !virtio)
 		return 0;
-	ret = loop_create(&vm->loop,
-			  virtio_devices_wanted(config) ? LOOP_ENTRIES_VIRTIO : LOOP_ENTRIES,
-			  error);
+	ret = loop_create(&vm->loop, virtio ? LOOP_ENTRIES_VIRTIO : LOOP_ENTRIES, error);
 	vm->plug.loop = vm->loop;
 	return ret;
 }
@@ -226,7 +225,7 @@ int start_devices(struct stet_vm *vm, const struct stet_config *config, struct e
 		vm->acpi_pm = acpi_pm_create(&machine, &acpi_irq);
 		ret = plug_ports(plug, vm->acpi_pm, LAYOUT_PORT_ACPI, ACPI_PM_BYTES, error);
 	}
-	if (!ret && virtio_devices_wanted(config))
+	if (!ret && virtio_devices_count(config))
 		ret = virtio_devices_add(vm, config, error);
 	bus_freeze(&plug->pio);
 	bus_freeze(&plug->mmio);

@@ -96,6 +96,9 @@ struct stet_disk {
 	struct stet_rate rate;
 };
 
+#define STET_VSOCK_CID_MIN 3
+#define STET_VSOCK_CID_MAX UINT32_C(0xfffffffe)
+
 enum stet_net_kind {
 	STET_NET_TAP,  /* a tap device of the host */
 	STET_NET_USER, /* unprivileged: through the program passt, which the VM starts and stops */
@@ -156,6 +159,12 @@ struct stet_config {
 	int console_in_fd;
 	int console_out_fd;
 
+	/* The same for a virtio console (hvc0); without either there is none. Both default to -1.
+	 * Its size in characters, 0: not known; stet_vm_resize_console() changes it. */
+	int hvc_in_fd;
+	int hvc_out_fd;
+	uint16_t hvc_columns, hvc_rows;
+
 	stet_log_fn *log; /* NULL: lines are dropped */
 	void *log_opaque;
 	enum stet_log_level log_level; /* default STET_LOG_WARNING */
@@ -173,11 +182,24 @@ struct stet_config {
 	 * (else -EOPNOTSUPP); 0: KVM's own choice. Of use where memory is not prefaulted. */
 	uint32_t fault_around;
 
-	/* In the order the guest finds them: disks first (vda, vdb ...), then network devices. */
+	/* In the order the guest finds them: disks first (vda, vdb ...), then network devices,
+	 * vsock, virtio console, entropy device. */
 	const struct stet_disk *const *disks;
 	uint32_t disk_count;
 	const struct stet_net *const *nets;
 	uint32_t net_count;
+
+	/*
+	 * Virtio sockets (streams) between the guest's CID, STET_VSOCK_CID_MIN (the default) to
+	 * STET_VSOCK_CID_MAX, and Unix sockets of the host. NULL: none. At vsock_path the VM
+	 * listens: who connects and says "CONNECT PORT\n" reads "OK HOSTPORT\n" once the guest's
+	 * listener on that port has taken the connection, and then the stream. What the guest
+	 * connects to, on CID 2 and port N, is whoever listens at vsock_path followed by "_N". A
+	 * socket that a dead program left at vsock_path is replaced; the VM removes its own when it
+	 * is destroyed.
+	 */
+	const char *vsock_path;
+	uint32_t vsock_cid;
 
 	/* 1: count the MMU-notifier invalidations that hit guest memory, where the host lets the
 	 * caller (a tracepoint, which the whole host then pays for while this VM exists). Default
@@ -201,7 +223,7 @@ struct stet_vm;
  * stage 2, kernel loaded, devices and vCPUs created. May take as long as zeroing the memory takes.
  * Errors a user can mend: -EINVAL (configuration), -ENOENT/-EACCES (a file, /dev/kvm), -ENOEXEC
  * (kernel), -ENOMEM (memory, huge-page pool), -EFBIG (does not fit), -E2BIG (command line),
- * -EOPNOTSUPP (the host cannot; STET_PREFAULT_REQUIRE).
+ * -EADDRINUSE (the vsock's path), -EOPNOTSUPP (the host cannot; STET_PREFAULT_REQUIRE).
  */
 STET_API int stet_vm_create(const struct stet_config *config, struct stet_vm **vm,
 			    struct stet_error *error);
@@ -234,7 +256,7 @@ STET_API enum stet_end stet_vm_end(const struct stet_vm *vm);
 STET_API const char *stet_vm_report(const struct stet_vm *vm);
 
 /*
- * Waits for the end: until no vCPU runs any more and what the guest wrote to its console was taken
+ * Waits for the end: until no vCPU runs any more and what the guest wrote to its consoles was taken
  * (or nobody took it for a second). timeout_ms < 0 waits for ever. 0, or -ETIMEDOUT. Not from a
  * callback.
  */
@@ -243,6 +265,10 @@ STET_API int stet_vm_wait(struct stet_vm *vm, int timeout_ms);
 /* Presses the ACPI power button: asks the guest to shut down. It may not listen. -ESRCH when it is
  * not running. */
 STET_API int stet_vm_power_button(struct stet_vm *vm);
+
+/* The terminal behind the virtio console has another size, which the guest is told. 0: not known.
+ * -ENODEV where there is no such console. */
+STET_API int stet_vm_resize_console(struct stet_vm *vm, uint16_t columns, uint16_t rows);
 
 /* Ends the VM now (STET_END_STOPPED) and returns when no vCPU runs any more. A VM that has ended
  * keeps its end. Not from a callback. */

@@ -5,15 +5,23 @@
 #include <sys/random.h>
 
 #include "devices/blk.h"
+#include "devices/hvc.h"
 #include "devices/net.h"
 #include "devices/rng.h"
+#include "devices/vsock.h"
 #include "vmm/passt.h"
 #include "vmm/tap.h"
 #include "vmm/vm.h"
 
-bool virtio_devices_wanted(const struct stet_config *config)
+static bool wants_hvc(const struct stet_config *config)
 {
-	return config->rng || config->disk_count || config->net_count;
+	return config->hvc_in_fd >= 0 || config->hvc_out_fd >= 0;
+}
+
+uint64_t virtio_devices_count(const struct stet_config *config)
+{
+	return (uint64_t)config->disk_count + config->net_count + (config->vsock_path != NULL) +
+	       wants_hvc(config) + (config->rng != 0);
 }
 
 static int plug(struct stet_vm *vm, const struct stet_config *config, struct virtio *virtio,
@@ -172,6 +180,44 @@ static int add_net(struct stet_vm *vm, const struct stet_config *config,
 	return plug(vm, config, virtio, error);
 }
 
+/* ---- One of a kind ---- */
+
+static int add_vsock(struct stet_vm *vm, const struct stet_config *config, struct error *error)
+{
+	const struct vsock_setup setup = {
+		.ram = &vm->ram,
+		.log = &vm->log,
+		.loop = vm->loop,
+		.guest_cid = config->vsock_cid,
+		.path = config->vsock_path,
+	};
+	struct virtio *virtio;
+	int ret = vsock_create(&virtio, &setup, error);
+
+	return ret ? ret : plug(vm, config, virtio, error);
+}
+
+static int add_hvc(struct stet_vm *vm, const struct stet_config *config, struct error *error)
+{
+	const struct hvc_setup setup = {
+		.ram = &vm->ram,
+		.log = &vm->log,
+		.loop = vm->loop,
+		.in_fd = config->hvc_in_fd,
+		.out_fd = config->hvc_out_fd,
+		.columns = config->hvc_columns,
+		.rows = config->hvc_rows,
+	};
+	struct virtio *virtio;
+	int ret = hvc_create(&virtio, &setup, error);
+
+	if (!ret)
+		ret = plug(vm, config, virtio, error);
+	if (!ret)
+		vm->hvc = virtio;
+	return ret;
+}
+
 /* The order is the order the guest finds them in. */
 int virtio_devices_add(struct stet_vm *vm, const struct stet_config *config, struct error *error)
 {
@@ -181,6 +227,10 @@ int virtio_devices_add(struct stet_vm *vm, const struct stet_config *config, str
 		ret = add_disk(vm, config, config->disks[i], error);
 	for (uint32_t i = 0; !ret && i < config->net_count; i++)
 		ret = add_net(vm, config, config->nets[i], error);
+	if (!ret && config->vsock_path)
+		ret = add_vsock(vm, config, error);
+	if (!ret && wants_hvc(config))
+		ret = add_hvc(vm, config, error);
 	if (!ret && config->rng)
 		ret = plug(vm, config, rng_create(&vm->ram, &vm->log), error);
 	return ret ? ret : plug_close_pci(&vm->plug, vm->ram.range_count, error);

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "devices/hvc.h"
 #include "vmm/cpu_x86.h"
 #include "vmm/kvm.h"
 
@@ -121,13 +122,17 @@ void vm_end(struct stet_vm *vm, enum stet_end end)
 	pthread_mutex_unlock(&vm->lock);
 }
 
-static void wait_for_console(const struct stet_vm *vm)
+static bool consoles_are_drained(const struct stet_vm *vm)
+{
+	return (!vm->console || console_is_drained(vm->console)) &&
+	       (!vm->hvc || !hvc_pending_bytes(vm->hvc));
+}
+
+static void wait_for_consoles(const struct stet_vm *vm)
 {
 	const struct timespec millisecond = { .tv_nsec = 1000000 };
 
-	if (!vm->loop_started || !vm->console)
-		return;
-	for (int i = 0; i < DRAIN_LIMIT_MS && !console_is_drained(vm->console); i++)
+	for (int i = 0; vm->loop_started && i < DRAIN_LIMIT_MS && !consoles_are_drained(vm); i++)
 		nanosleep(&millisecond, NULL);
 }
 
@@ -138,7 +143,7 @@ void vm_stop(struct stet_vm *vm, enum stet_end end)
 	if (vm->started && !vm->joined) {
 		for (uint32_t id = 0; id < vm->vcpu_count; id++)
 			vcpu_join(&vm->vcpus[id]);
-		wait_for_console(vm);
+		wait_for_consoles(vm);
 	}
 	vm->joined = true;
 	pthread_mutex_unlock(&vm->join_lock);

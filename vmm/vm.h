@@ -81,6 +81,7 @@ struct stet_vm {
 
 	struct loop *loop; /* NULL without a console */
 	struct console *console;
+	struct virtio *hvc; /* the plug's; NULL: no virtio console */
 	pthread_t loop_thread;
 	bool loop_started;
 	struct device *acpi_pm;
@@ -145,7 +146,7 @@ int start_registers(struct stet_vm *vm, struct error *error);
 int start_stage2(struct stet_vm *vm, const struct stet_config *config, struct error *error);
 
 /* ---- vmm/virtio_devices.c: the virtio devices of a configuration ---- */
-bool virtio_devices_wanted(const struct stet_config *config);
+uint64_t virtio_devices_count(const struct stet_config *config);
 int virtio_devices_add(struct stet_vm *vm, const struct stet_config *config, struct error *error);
 
 /* ---- vmm/report.c: statistics as text ---- */

@@ -53,4 +53,19 @@ bad "bad forward" 2 "HOSTPORT" --net "user,forward=0"
 bad "forward on a tap" 2 "user" --net "tap=tap0,forward=80"
 bad "too many queues" 2 "1 to 32" --net "tap=tap0,queues=33"
 bad "MTU too small" 1 "MTU" --net "user,mtu=10"
+
+bad "vsock without a path" 2 "uds=PATH" --vsock cid=3
+bad "a path that is empty" 2 "needs a value" --vsock uds=
+bad "unknown key of a vsock" 2 "known: uds cid" --vsock "path=$tap_dir/vm.sock"
+for cid in 0 1 2 4294967295 4294967296 three -1; do
+	bad "CID $cid" 2 "from 3 to 4294967294" --vsock "uds=$tap_dir/vm.sock,cid=$cid"
+done
+bad "two vsocks" 2 "twice" --vsock "uds=$tap_dir/a.sock" --vsock "uds=$tap_dir/b.sock,cid=4"
+bad "a socket path that is too long" 1 "1 to 96 bytes" --vsock "uds=$(printf '%097d' 0)"
+bad "a socket path in a folder that does not exist" 1 "No such file" --vsock uds=/nonexistent/vm.sock
+bad "a file in the socket's place" 1 "in use" --vsock "uds=$image"
+bad "a folder in the socket's place" 1 "in use" --vsock "uds=$tap_dir"
+tap_check "what was in the socket's place is still there" test -s "$image" -a -d "$tap_dir"
+bad "both consoles on the terminal" 2 "same place" --console tty --hvc tty
+bad "unknown place of the virtio console" 2 "file:PATH" --hvc screen
 tap_end

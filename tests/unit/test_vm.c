@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -301,6 +302,44 @@ static void configuration_sizes(void **state)
 	assert_int_equal(stet_vm_create(&newer.config, &vm, &error), -ENOENT);
 }
 
+static void console_and_sockets(void **state)
+{
+	char folder[] = "/tmp/stet-test.XXXXXX", socket_path[64], path[64];
+	int fd = make_kernel(code_hang, sizeof(code_hang), path);
+	struct stet_config config;
+	struct stet_error error;
+	struct stet_vm *vm, *other;
+	char *json;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(socket_path, sizeof(socket_path), "%s/vm.sock", folder);
+	config_for(&config, path);
+	assert_int_equal(stet_vm_create(&config, &vm, &error), 0);
+	assert_int_equal(stet_vm_resize_console(vm, 80, 25), -ENODEV);
+	stet_vm_destroy(vm);
+
+	config.vsock_path = socket_path;
+	config.vsock_cid = 2;
+	assert_int_equal(stet_vm_create(&config, &vm, &error), -EINVAL);
+	config.vsock_cid = STET_VSOCK_CID_MAX;
+	config.hvc_out_fd = fd;
+	assert_int_equal(stet_vm_create(&config, &vm, &error), 0);
+	assert_int_equal(stet_vm_resize_console(vm, 80, 25), 0);
+	assert_int_equal(stet_vm_create(&config, &other, &error), -EADDRINUSE);
+	assert_int_equal(stet_vm_start(vm, &error), 0);
+	assert_int_equal(stet_vm_resize_console(vm, 132, 43), 0);
+	assert_int_equal(stet_vm_stats(vm, STET_FORMAT_JSON, &json, &error), 0);
+	assert_non_null(strstr(json, "\"vsock\""));
+	assert_non_null(strstr(json, "\"hvc\""));
+	stet_text_free(json);
+	assert_int_equal(stet_vm_stop(vm), 0);
+	assert_int_equal(access(socket_path, F_OK), 0);
+	stet_vm_destroy(vm);
+	assert_int_equal(rmdir(folder), 0); /* the socket is gone */
+	close(fd);
+}
+
 static void names(void **state)
 {
 	(void)state;
@@ -317,6 +356,7 @@ int main(void)
 		cmocka_unit_test(configuration_sizes),
 		cmocka_unit_test_setup(every_end, skip_without_kvm),
 		cmocka_unit_test_setup(output_and_statistics, skip_without_kvm),
+		cmocka_unit_test_setup(console_and_sockets, skip_without_kvm),
 		cmocka_unit_test_setup(running_guest, skip_without_kvm),
 		cmocka_unit_test_setup(destroyed_without_a_start_or_while_running,
 				       skip_without_kvm),

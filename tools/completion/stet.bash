@@ -29,8 +29,9 @@ _stet_value()
 	--disk) _stet_files ;;
 	--net) _stet_words "user tap=" ;;
 	--transport) _stet_words "auto pci mmio" ;;
+	--vsock) _stet_words "uds=" ;;
 	--prefault) _stet_words "on off require" ;;
-	--console)
+	--console | --hvc)
 		if [[ $cur == file:* ]]; then
 			cur=${cur#file:}
 			_stet_files
@@ -48,7 +49,7 @@ _stet()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 	local run_options="--kernel --name --initrd --cmdline --cpus --memory --backing --prefault --fault-around --boot
-		--disk --net --rng --transport --console --stats --json --log-level --verbose --quiet --help"
+		--disk --net --vsock --rng --transport --console --hvc --stats --json --log-level --verbose --quiet --help"
 
 	COMPREPLY=()
 	# bash splits at = and : (COMP_WORDBREAKS): "--backing=th" comes as three words.

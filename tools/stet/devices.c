@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* devices: the values of --disk and --net as the library's structures. */
+/* devices: the values of --disk, --net and --vsock as the library's structures. */
 #include "tools/stet/devices.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 #define NET_KEYS                                                                         \
 	"user tap forward queues mac mtu rx-bw rx-bw-burst rx-iops rx-iops-burst tx-bw " \
 	"tx-bw-burst tx-iops tx-iops-burst"
+#define VSOCK_KEYS "uds cid"
 
 /* One KEY or KEY=VALUE of a list. value is NULL without "=". */
 struct pair {
@@ -64,8 +65,8 @@ static int need_none(const struct pair *pair, struct options_error *error)
 	return wrong(error, "%s: %s takes no value", pair->option, pair->key);
 }
 
-static int read_number(const struct pair *pair, uint64_t max, uint64_t *number,
-		       struct options_error *error)
+static int read_number_from(const struct pair *pair, uint64_t min, uint64_t max, uint64_t *number,
+			    struct options_error *error)
 {
 	char *end;
 
@@ -74,10 +75,17 @@ static int read_number(const struct pair *pair, uint64_t max, uint64_t *number,
 	errno = 0;
 	*number = strtoull(pair->value, &end, 10);
 	if (*end || errno || pair->value[0] < '0' || pair->value[0] > '9' || *number > max ||
-	    !*number)
-		return wrong(error, "%s: %s=%s: not a number from 1 to %llu", pair->option,
-			     pair->key, pair->value, (unsigned long long)max);
+	    *number < min)
+		return wrong(error, "%s: %s=%s: not a number from %llu to %llu", pair->option,
+			     pair->key, pair->value, (unsigned long long)min,
+			     (unsigned long long)max);
 	return 0;
+}
+
+static int read_number(const struct pair *pair, uint64_t max, uint64_t *number,
+		       struct options_error *error)
+{
+	return read_number_from(pair, 1, max, number, error);
 }
 
 /* Bandwidths have suffixes; without one they count bytes, unlike memory. */
@@ -284,6 +292,48 @@ static int parse_net(struct net_option *option, const char *value, struct option
 	return 0;
 }
 
+/* ---- Sockets ---- */
+
+static int vsock_pair(struct vsock_option *option, const struct pair *pair,
+		      struct options_error *error)
+{
+	uint64_t cid;
+
+	if (!strcmp(pair->key, "uds")) {
+		option->path = pair->value;
+		return need_value(pair, error);
+	}
+	if (strcmp(pair->key, "cid") != 0)
+		return unknown(pair, VSOCK_KEYS, error);
+	if (read_number_from(pair, STET_VSOCK_CID_MIN, STET_VSOCK_CID_MAX, &cid, error))
+		return -1;
+	option->cid = (uint32_t)cid;
+	return 0;
+}
+
+static int parse_vsock(struct vsock_option *option, const struct option_list *list,
+		       struct options_error *error)
+{
+	struct pair pair = { .option = "--vsock" };
+	char *rest;
+
+	if (!list->count)
+		return 0;
+	if (list->count > 1)
+		return wrong(error, "--vsock is given twice: a guest has one such device");
+	option->cid = STET_VSOCK_CID_MIN;
+	option->text = strdup(list->values[0]);
+	if (!option->text)
+		return wrong(error, "no memory");
+	rest = option->text;
+	while (next_pair(&rest, &pair))
+		if (vsock_pair(option, &pair, error))
+			return -1;
+	if (!option->path)
+		return wrong(error, "--vsock '%s' has no uds=PATH", list->values[0]);
+	return 0;
+}
+
 /* Two devices of one name cannot be told apart by the guest. */
 static int check_serials(const struct devices *devices, struct options_error *error)
 {
@@ -298,9 +348,11 @@ static int check_serials(const struct devices *devices, struct options_error *er
 	return 0;
 }
 
-int devices_parse(struct devices *devices, const struct option_list *disks,
-		  const struct option_list *nets, struct options_error *error)
+int devices_parse(struct devices *devices, const struct run_options *wanted,
+		  struct options_error *error)
 {
+	const struct option_list *disks = &wanted->disks, *nets = &wanted->nets;
+
 	for (uint32_t i = 0; i < disks->count; i++) {
 		devices->disk_list[i] = &devices->disks[i].disk;
 		devices->disk_count++;
@@ -313,6 +365,8 @@ int devices_parse(struct devices *devices, const struct option_list *disks,
 		if (parse_net(&devices->nets[i], nets->values[i], error))
 			return -1;
 	}
+	if (parse_vsock(&devices->vsock, &wanted->vsocks, error))
+		return -1;
 	return check_serials(devices, error);
 }
 
@@ -322,4 +376,5 @@ void devices_free(struct devices *devices)
 		free(devices->disks[i].text);
 	for (uint32_t i = 0; i < devices->net_count; i++)
 		free(devices->nets[i].text);
+	free(devices->vsock.text);
 }

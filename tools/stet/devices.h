@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* devices: the values of --disk and --net, lists of KEY=VALUE, as the library's structures. */
+/* devices: the values of --disk, --net and --vsock, lists of KEY=VALUE, as the library's
+ * structures. */
 #ifndef TOOLS_STET_DEVICES_H
 #define TOOLS_STET_DEVICES_H
 
-#include "tools/stet/options.h"
+#include "tools/stet/run_options.h"
 #include "vmm/stet.h"
 
 #define DEVICES_FORWARDS_MAX 64
@@ -20,12 +21,20 @@ struct net_option {
 	char *text;
 };
 
+/* path is NULL where there is none; else it points into text. */
+struct vsock_option {
+	const char *path;
+	uint32_t cid;
+	char *text;
+};
+
 /* All devices of a command line, and the lists of them that the library takes. Zeroed to begin
  * with. */
 struct devices {
 	uint32_t disk_count, net_count;
 	struct disk_option disks[OPTION_LIST_MAX];
 	struct net_option nets[OPTION_LIST_MAX];
+	struct vsock_option vsock;
 	const struct stet_disk *disk_list[OPTION_LIST_MAX];
 	const struct stet_net *net_list[OPTION_LIST_MAX];
 };
@@ -34,11 +43,11 @@ struct devices {
  * A disk is "PATH" or
  * "path=PATH[,ro][,direct][,id=SERIAL][,bw=SIZE][,bw-burst=SIZE][,iops=N][,iops-burst=N]"; a
  * network device "user[,forward=[udp:]HOST[:GUEST]]..." or "tap=NAME[,queues=N]", both with
- * [,mac=MAC][,mtu=N] and the limits of a disk for each direction ("rx-bw", "tx-iops" ...). 0, or -1
- * with error filled; devices_free() either way.
+ * [,mac=MAC][,mtu=N] and the limits of a disk for each direction ("rx-bw", "tx-iops" ...); a vsock
+ * "uds=PATH[,cid=N]". 0, or -1 with error filled; devices_free() either way.
  */
-int devices_parse(struct devices *devices, const struct option_list *disks,
-		  const struct option_list *nets, struct options_error *error);
+int devices_parse(struct devices *devices, const struct run_options *wanted,
+		  struct options_error *error);
 void devices_free(struct devices *devices);
 
 #endif

@@ -14,7 +14,7 @@
 #include "tools/stet/console.h"
 #include "tools/stet/devices.h"
 #include "tools/stet/message.h"
-#include "tools/stet/options.h"
+#include "tools/stet/run_options.h"
 #include "tools/stet/signals.h"
 #include "tools/stet/terminal.h"
 #include "tools/stet/verbs.h"
@@ -23,32 +23,11 @@
 /* While the terminal belongs to another job, how often to see whether it is ours again. */
 #define BACKGROUND_POLL_MS 300
 
-#define CMDLINE_ALWAYS  "reboot=k panic=-1"
-#define CMDLINE_CONSOLE "console=ttyS0 " CMDLINE_ALWAYS
-/* Without virtio devices on PCI there is no bus: a kernel that does not look for one spares some
- * 225 exits. */
-#define CMDLINE_NO_PCI  " pci=off"
-
-struct run_options {
-	const char *name;
-	const char *kernel;
-	const char *initrd;
-	const char *cmdline;
-	uint32_t cpus;
-	uint64_t memory_bytes;
-	int backing;
-	int prefault;
-	int boot;
-	uint32_t fault_around;
-	int transport;
-	bool rng;
-	struct option_list disks, nets;
-	const char *console; /* "tty", "none" or "file:PATH" */
-	const char *stats;   /* NULL: none; "": not to a file */
-	bool json;
-	int log_level;
-	int verbose;
-	bool quiet;
+/* Where one of the guest's consoles goes; the descriptors are -1 where there is none. */
+struct place {
+	bool tty;   /* standard input and output */
+	int out_fd; /* for the library */
+	int file_fd;
 };
 
 /* A run, from its options to its exit code; on the stack of verb_run(). Descriptors are -1 where
@@ -59,123 +38,15 @@ struct run {
 	struct stet_vm *vm;
 	struct console console;
 	struct signals signals;
-	bool console_in;    /* standard input is the guest's */
-	bool terminal;      /* and it is a terminal */
-	int console_out_fd; /* for the library */
-	int console_file_fd;
+	struct place serial, hvc;
+	bool console_in; /* standard input is the guest's */
+	bool terminal;   /* and it is a terminal */
+	char cmdline[128];
 	int stats_fd;
 	bool asked;     /* the power button was pressed */
 	int end_signal; /* this signal ended the run */
 	bool quit;      /* Ctrl-a x did */
 };
-
-static const struct option_choice backings[] = {
-	{ "auto", STET_BACKING_AUTO },
-	{ "hugetlb-1G", STET_BACKING_HUGETLB_1G },
-	{ "hugetlb-2M", STET_BACKING_HUGETLB_2M },
-	{ "thp", STET_BACKING_THP },
-	{ "4k", STET_BACKING_4K },
-	{ NULL, 0 },
-};
-
-static const struct option_choice prefaults[] = {
-	{ "on", STET_PREFAULT_ON },
-	{ "off", STET_PREFAULT_OFF },
-	{ "require", STET_PREFAULT_REQUIRE },
-	{ NULL, 0 },
-};
-
-static const struct option_choice boots[] = {
-	{ "auto", STET_BOOT_AUTO },
-	{ "linux64", STET_BOOT_LINUX64 },
-	{ "pvh", STET_BOOT_PVH },
-	{ NULL, 0 },
-};
-
-static const struct option_choice transports[] = {
-	{ "auto", STET_TRANSPORT_AUTO },
-	{ "pci", STET_TRANSPORT_PCI },
-	{ "mmio", STET_TRANSPORT_MMIO },
-	{ NULL, 0 },
-};
-
-static const struct option_choice log_levels[] = {
-	{ "error", STET_LOG_ERROR },
-	{ "warning", STET_LOG_WARNING },
-	{ "info", STET_LOG_INFO },
-	{ "debug", STET_LOG_DEBUG },
-	{ NULL, 0 },
-};
-
-#define FIELD(name) offsetof(struct run_options, name)
-
-static const struct option options[] = {
-	{ 'k', "kernel", "FILE", OPTION_TEXT, FIELD(kernel), NULL,
-	  "kernel to boot: bzImage or ELF vmlinux (required)" },
-	{ 'i', "initrd", "FILE", OPTION_TEXT, FIELD(initrd), NULL, "initial RAM disk" },
-	{ 'a', "cmdline", "TEXT", OPTION_TEXT, FIELD(cmdline), NULL,
-	  "kernel command line, exactly as given; the default is\n"
-	  "\"" CMDLINE_CONSOLE "\" (no console= without one;\n"
-	  "pci=off as well where there are no devices on PCI)" },
-	{ 0, "name", "NAME", OPTION_TEXT, FIELD(name), NULL, "what stet why calls it by" },
-	{ 'c', "cpus", "N", OPTION_NUMBER, FIELD(cpus), NULL, "virtual CPUs, 1 to 32 (default 1)" },
-	{ 'm', "memory", "SIZE", OPTION_SIZE, FIELD(memory_bytes), NULL,
-	  "guest memory, a multiple of 2M (default 512M)" },
-	{ 0, "backing", "KIND", OPTION_CHOICE, FIELD(backing), backings,
-	  "pages the memory is made of: auto (the best there is),\n"
-	  "hugetlb-1G, hugetlb-2M, thp or 4k (default auto)" },
-	{ 0, "prefault", "on|off|require", OPTION_CHOICE, FIELD(prefault), prefaults,
-	  "map all memory before the guest runs: on (as far as the\n"
-	  "host can), off, or require (else fail) (default on)" },
-	{ 0, "fault-around", "N", OPTION_NUMBER, FIELD(fault_around), NULL,
-	  "map N pages on a fault: for --prefault off, on a host with\n"
-	  "stet's KVM patches (a power of two up to 512)" },
-	{ 0, "boot", "PROTOCOL", OPTION_CHOICE, FIELD(boot), boots,
-	  "how the kernel is entered: auto (as its file suggests),\n"
-	  "linux64 or pvh (default auto)" },
-	{ 0, "console", "tty|none|file:PATH", OPTION_TEXT, FIELD(console), NULL,
-	  "serial console: standard input and output, none, or output\n"
-	  "to a file (default tty)" },
-	{ 0, "disk", "FILE|path=FILE,...", OPTION_LIST, FIELD(disks), NULL,
-	  "a disk (vda, vdb ...): a raw image or block device; keys: ro,\n"
-	  "direct, id=SERIAL, bw=SIZE, iops=N, bw-burst, iops-burst" },
-	{ 0, "net", "tap=NAME|user,...", OPTION_LIST, FIELD(nets), NULL,
-	  "a network device on a tap, or on passt (user); keys: mac=, mtu=,\n"
-	  "queues=N (tap), forward=[udp:]HOST[:GUEST] (user),\n"
-	  "rx-bw=SIZE, rx-iops=N, tx-bw=SIZE, tx-iops=N" },
-	{ 0, "rng", NULL, OPTION_FLAG, FIELD(rng), NULL, "a virtio entropy device" },
-	{ 0, "transport", "auto|pci|mmio", OPTION_CHOICE, FIELD(transport), transports,
-	  "how the guest finds virtio devices (default auto: pci)" },
-	{ 0, "stats", "FILE", OPTION_OPTIONAL_TEXT, FIELD(stats), NULL,
-	  "write statistics at the end, to FILE or standard error; who may\n"
-	  "use perf also sees when the host took guest memory away" },
-	{ 0, "json", NULL, OPTION_FLAG, FIELD(json), NULL,
-	  "the statistics as JSON; without FILE to standard output,\n"
-	  "or to standard error where the console has that" },
-	{ 0, "log-level", "LEVEL", OPTION_CHOICE, FIELD(log_level), log_levels,
-	  "error, warning, info or debug (default warning)" },
-	{ 'v', "verbose", NULL, OPTION_REPEAT, FIELD(verbose), NULL, "one log level more" },
-	{ 'q', "quiet", NULL, OPTION_FLAG, FIELD(quiet), NULL, "errors only, no progress bar" },
-	{ 'h', "help", NULL, OPTION_HELP, 0, NULL, "print this and exit" },
-	{ 0, NULL, NULL, OPTION_HELP, 0, NULL, NULL },
-};
-
-static void print_help(void)
-{
-	printf("Usage: stet run --kernel FILE [OPTION]...\n"
-	       "Boots a Linux kernel in a virtual machine whose memory is mapped beforehand.\n"
-	       "\n"
-	       "Options:\n");
-	options_print(options);
-	printf("\n"
-	       "A SIZE is a number with K, M, G or T (powers of 1024); without one it counts MiB.\n"
-	       "\n"
-	       "On a terminal: Ctrl-a x ends the VM, Ctrl-a s prints statistics, Ctrl-a h helps,\n"
-	       "Ctrl-a a sends Ctrl-a. SIGTERM presses the power button; a second one ends the VM.\n"
-	       "\n"
-	       "Exit code: 0 guest powered off (or Ctrl-a x), 32 guest reset, 33 guest crashed,\n"
-	       "34 guest panicked, 1 error, 2 wrong usage, 128+N ended by signal N.\n");
-}
 
 /* Files are opened before anything is made, so that no guest runs in vain. */
 static int open_output(const char *path, const char *what, int *fd)
@@ -187,30 +58,48 @@ static int open_output(const char *path, const char *what, int *fd)
 	return EXIT_STET;
 }
 
-static int open_console(struct run *run)
+static int open_place(struct place *place, const char *option, const char *value)
 {
-	const char *console = run->options.console;
 	char why[OPTIONS_WHY_BYTES];
 
-	if (strcmp(console, "none") == 0)
+	if (strcmp(value, "none") == 0)
 		return 0;
-	if (strncmp(console, "file:", 5) == 0) {
-		if (!console[5])
-			return usage_error("run", "--console file: needs a path: file:PATH");
-		if (open_output(console + 5, "console file", &run->console_file_fd))
-			return EXIT_STET;
-		run->console_out_fd = run->console_file_fd;
+	if (strcmp(value, "tty") == 0) {
+		place->tty = true;
+		place->out_fd = STDOUT_FILENO;
 		return 0;
 	}
-	if (strcmp(console, "tty") != 0) {
+	if (strncmp(value, "file:", 5) != 0 || !value[5]) {
+		bool file = strcmp(value, "file:") == 0;
+
 		snprintf(why, sizeof(why),
-			 "--console: unknown value '%.200s'; known: tty none file:PATH", console);
+			 file ? "%s %s needs a path: file:PATH"
+			      : "%s: unknown value '%.200s'; known: tty none file:PATH",
+			 option, value);
 		return usage_error("run", why);
 	}
-	run->console_in = true;
-	run->console_out_fd = STDOUT_FILENO;
-	run->terminal = isatty(STDIN_FILENO);
+	if (open_output(value + 5, "console file", &place->file_fd))
+		return EXIT_STET;
+	place->out_fd = place->file_fd;
 	return 0;
+}
+
+static int open_consoles(struct run *run)
+{
+	const char *hvc = run->options.hvc ? run->options.hvc : "none";
+	const char *serial = run->options.console;
+	int code;
+
+	if (!serial)
+		serial = strcmp(hvc, "tty") == 0 ? "none" : "tty";
+	if (strcmp(serial, hvc) == 0 && strcmp(hvc, "none") != 0)
+		return usage_error("run", "--console and --hvc cannot both go to the same place");
+	code = open_place(&run->serial, "--console", serial);
+	if (!code)
+		code = open_place(&run->hvc, "--hvc", hvc);
+	run->console_in = run->serial.tty || run->hvc.tty;
+	run->terminal = run->console_in && isatty(STDIN_FILENO);
+	return code;
 }
 
 static int open_stats(struct run *run)
@@ -221,23 +110,30 @@ static int open_stats(struct run *run)
 		return 0;
 	if (path && *path)
 		return open_output(path, "statistics file", &run->stats_fd);
-	run->stats_fd = run->options.json && run->console_out_fd != STDOUT_FILENO ? STDOUT_FILENO
-										  : STDERR_FILENO;
+	run->stats_fd = run->options.json && !run->console_in ? STDOUT_FILENO : STDERR_FILENO;
 	return 0;
 }
 
-static const char *default_cmdline(const struct run *run)
+/*
+ * The console named last is the guest's /dev/console: the one with input. Without virtio devices on
+ * PCI there is no bus: a kernel that does not look for one spares some 225 exits.
+ */
+static const char *default_cmdline(struct run *run)
 {
 	const struct run_options *wanted = &run->options;
-	bool devices = wanted->rng || wanted->disks.count || wanted->nets.count;
+	const char *serial = run->serial.out_fd >= 0 ? "console=ttyS0 " : "";
+	const char *hvc = run->hvc.out_fd >= 0 ? "console=hvc0 " : "";
+	bool devices = wanted->rng || wanted->disks.count || wanted->nets.count ||
+		       wanted->vsocks.count || *hvc;
 	bool pci = devices && wanted->transport != STET_TRANSPORT_MMIO;
 
-	if (run->console_out_fd >= 0)
-		return pci ? CMDLINE_CONSOLE : CMDLINE_CONSOLE CMDLINE_NO_PCI;
-	return pci ? CMDLINE_ALWAYS : CMDLINE_ALWAYS CMDLINE_NO_PCI;
+	snprintf(run->cmdline, sizeof(run->cmdline), "%s%s" RUN_CMDLINE "%s",
+		 run->serial.tty ? hvc : serial, run->serial.tty ? serial : hvc,
+		 pci ? "" : " pci=off");
+	return run->cmdline;
 }
 
-static void fill_config(const struct run *run, struct stet_config *config)
+static void fill_config(struct run *run, struct stet_config *config)
 {
 	const struct run_options *wanted = &run->options;
 	int level = wanted->quiet ? (int)STET_LOG_ERROR : wanted->log_level + wanted->verbose;
@@ -261,8 +157,14 @@ static void fill_config(const struct run *run, struct stet_config *config)
 	config->nets = run->devices.net_list;
 	config->net_count = run->devices.net_count;
 	config->count_invalidations = wanted->stats || wanted->json;
-	config->console_in_fd = run->console_in ? run->console.read_fd : -1;
-	config->console_out_fd = run->console_out_fd;
+	config->vsock_path = run->devices.vsock.path;
+	config->vsock_cid = run->devices.vsock.cid;
+	config->console_in_fd = run->serial.tty ? run->console.read_fd : -1;
+	config->console_out_fd = run->serial.out_fd;
+	config->hvc_in_fd = run->hvc.tty ? run->console.read_fd : -1;
+	config->hvc_out_fd = run->hvc.out_fd;
+	if (run->hvc.tty)
+		terminal_size(&config->hvc_columns, &config->hvc_rows);
 	config->log = message_log;
 	config->log_level = (enum stet_log_level)(level < STET_LOG_DEBUG ? level : STET_LOG_DEBUG);
 	if (!wanted->quiet)
@@ -335,6 +237,14 @@ static void on_command(void *opaque, enum console_command command)
 	}
 }
 
+static void pass_size(const struct run *run)
+{
+	uint16_t columns, rows;
+
+	if (run->hvc.tty && terminal_size(&columns, &rows))
+		(void)stet_vm_resize_console(run->vm, columns, rows);
+}
+
 static void on_signal(struct run *run, int number)
 {
 	switch (number) {
@@ -355,6 +265,10 @@ static void on_signal(struct run *run, int number)
 	case SIGCONT: /* a shell may have changed the modes meanwhile */
 		if (run->terminal)
 			(void)terminal_take();
+		pass_size(run);
+		return;
+	case SIGWINCH:
+		pass_size(run);
 		return;
 	case 0:
 		return;
@@ -447,6 +361,7 @@ static int stay(struct run *run)
 	int code;
 
 	signals_ready(&run->signals);
+	pass_size(run); /* it may have changed while the VM was made */
 	while (stet_vm_end(run->vm) == STET_END_NONE && !run->end_signal && !run->quit)
 		turn(run);
 	if (run->end_signal || run->quit)
@@ -497,24 +412,17 @@ static int run_vm(struct run *run, uint64_t start_ns, uint64_t parsed_ns)
 int verb_run(char **arguments, uint64_t start_ns)
 {
 	struct run run = {
-		.options = { .cpus = 1,
-			     .memory_bytes = UINT64_C(512) << 20,
-			     .backing = STET_BACKING_AUTO,
-			     .prefault = STET_PREFAULT_ON,
-			     .boot = STET_BOOT_AUTO,
-			     .console = "tty",
-			     .log_level = STET_LOG_WARNING },
-		.console_out_fd = -1,
-		.console_file_fd = -1,
+		.serial = { .out_fd = -1, .file_fd = -1 },
+		.hvc = { .out_fd = -1, .file_fd = -1 },
 		.stats_fd = -1,
 	};
 	struct options_error error;
 	uint64_t parsed_ns;
 	int code;
 
-	switch (options_parse(options, arguments, &run.options, &error)) {
+	switch (run_options_parse(&run.options, arguments, &error)) {
 	case OPTIONS_HELP_WANTED:
-		print_help();
+		run_options_print();
 		return 0;
 	case OPTIONS_WRONG:
 		return usage_error("run", error.why);
@@ -526,19 +434,21 @@ int verb_run(char **arguments, uint64_t start_ns)
 	/* stet why finds it in our arguments; a number would be taken for a process. */
 	if (run.options.name && run.options.name[strspn(run.options.name, "0123456789")] == 0)
 		return usage_error("run", "--name: a name is not empty and not a number");
-	if (devices_parse(&run.devices, &run.options.disks, &run.options.nets, &error)) {
+	if (devices_parse(&run.devices, &run.options, &error)) {
 		devices_free(&run.devices);
 		return usage_error("run", error.why);
 	}
 	parsed_ns = now_ns();
-	code = open_console(&run);
+	code = open_consoles(&run);
 	if (!code)
 		code = open_stats(&run);
 	if (!code)
 		code = run_vm(&run, start_ns, parsed_ns);
 	devices_free(&run.devices);
-	if (run.console_file_fd >= 0)
-		close(run.console_file_fd);
+	if (run.serial.file_fd >= 0)
+		close(run.serial.file_fd);
+	if (run.hvc.file_fd >= 0)
+		close(run.hvc.file_fd);
 	if (run.stats_fd > STDERR_FILENO)
 		close(run.stats_fd);
 	return code;

@@ -9,7 +9,7 @@
 
 #include "tools/stet/terminal.h"
 
-static const int read_signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT };
+static const int read_signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH };
 static const int fault_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -41,7 +41,7 @@ static void *wait_for_signal(void *opaque)
 			return NULL; /* signals_ready() */
 		if (number == SIGTSTP)
 			(void)raise(SIGSTOP);
-		else if (number > 0 && number != SIGCONT && number != SIGUSR1)
+		else if (number > 0 && number != SIGCONT && number != SIGWINCH && number != SIGUSR1)
 			die_of(number);
 	}
 }

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -124,6 +125,17 @@ bool terminal_take(void)
 bool terminal_taken(void)
 {
 	return atomic_load(&terminal.taken);
+}
+
+bool terminal_size(uint16_t *columns, uint16_t *rows)
+{
+	struct winsize size = { .ws_col = 0 };
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && ioctl(STDIN_FILENO, TIOCGWINSZ, &size))
+		size = (struct winsize){ .ws_col = 0 };
+	*columns = size.ws_col;
+	*rows = size.ws_row;
+	return size.ws_col && size.ws_row;
 }
 
 void terminal_close(void)

@@ -5,6 +5,7 @@
 #define TOOLS_STET_TERMINAL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * Prepares for raw mode: starts the guard and sees to it that exit() and fatal signals restore.
@@ -21,6 +22,10 @@ void terminal_give_back(void);
 
 /* Is it raw now? */
 bool terminal_taken(void);
+
+/* The size in characters of the terminal that is standard output or, else, input. False, and both
+ * 0, where neither is one or it does not know. */
+bool terminal_size(uint16_t *columns, uint16_t *rows);
 
 /* Gives it back and ends the guard. Also the exit() path; may be called twice. */
 void terminal_close(void);
