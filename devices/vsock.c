@@ -110,6 +110,7 @@ int vsock_create(struct virtio **virtio, const struct vsock_setup *setup, struct
 	vsock->guest_cid = setup->guest_cid;
 	virtio_init(&vsock->virtio, &vsock_type, setup->ram, setup->log, 0, 0);
 	store_le64(vsock->virtio.config, setup->guest_cid);
+	vsock_host_init(vsock);
 	ret = vsock_table_init(vsock);
 	if (ret) {
 		error_set(error, -ret, "no memory for a vsock device");

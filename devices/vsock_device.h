@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_device: what the parts of the socket device share: its record (vsock.c), its connections
- * (vsock_table.c), packets from the guest (vsock_tx.c) and to it (vsock_rx.c), and the host's
- * sockets (vsock_host.c). For these files only. */
+ * (vsock_table.c), packets from the guest (vsock_tx.c) and to it (vsock_rx.c), the host's sockets
+ * (vsock_host.c) and the one among them that listens (vsock_listen.c). For these files only. */
 #ifndef DEVICES_VSOCK_DEVICE_H
 #define DEVICES_VSOCK_DEVICE_H
 
@@ -158,9 +158,13 @@ bool vsock_rx_run(struct vsock *vsock);
 /* vsock_tx.c: from the guest */
 bool vsock_tx_run(struct vsock *vsock);
 
-/* vsock_host.c */
+/* vsock_listen.c: the socket that the host's programs connect to. listen_fd is -1 where it fails.
+ */
 int vsock_listen(struct vsock *vsock, const char *path, struct error *error);
 void vsock_unlisten(struct vsock *vsock);
+
+/* vsock_host.c */
+void vsock_host_init(struct vsock *vsock);
 void vsock_wait_for_clients(struct vsock *vsock);
 void vsock_connection_init(struct vsock_connection *connection);
 /* Connects to the program that listens for a port. A descriptor or negative errno. */

@@ -15,14 +15,11 @@
 #include "base/num.h"
 #include "devices/vsock_device.h"
 
-#define BACKLOG          128
 #define ACCEPTS_PER_RUN  16
 #define TICK_NS          (NS_PER_SEC / 2)
 #define LINE_LIMIT_NS    (5 * NS_PER_SEC)
 #define REQUEST_LIMIT_NS (2 * NS_PER_SEC)
 #define CLOSE_LIMIT_NS   (10 * NS_PER_SEC)
-/* "_" and a port */
-#define SUFFIX_BYTES     11
 
 static void lock(struct vsock *vsock)
 {
@@ -483,75 +480,8 @@ int vsock_connect(const struct vsock *vsock, uint32_t port)
 	return ret;
 }
 
-/* ---- The listening socket ---- */
-
-/* A socket that nobody listens on is what a program that was killed leaves behind. */
-static bool is_left_behind(const struct sockaddr_un *address)
+void vsock_host_init(struct vsock *vsock)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	bool refused;
-
-	if (fd < 0)
-		return false;
-	refused = connect(fd, (const struct sockaddr *)address, sizeof(*address)) &&
-		  errno == ECONNREFUSED;
-	fd_close(&fd);
-	return refused;
-}
-
-static int bind_to(int fd, const struct sockaddr_un *address)
-{
-	struct stat file;
-
-	if (!bind(fd, (const struct sockaddr *)address, sizeof(*address)))
-		return 0;
-	if (errno != EADDRINUSE)
-		return -errno;
-	if (lstat(address->sun_path, &file) || !S_ISSOCK(file.st_mode) ||
-	    !is_left_behind(address) || unlink(address->sun_path))
-		return -EADDRINUSE;
-	return bind(fd, (const struct sockaddr *)address, sizeof(*address)) ? -errno : 0;
-}
-
-int vsock_listen(struct vsock *vsock, const char *path, struct error *error)
-{
-	size_t length = strlen(path);
-	int ret;
-
-	vsock->listen_fd = -1;
 	vsock->accept_poll.done = accept_done;
 	vsock->timer.done = timer_done;
-	if (!length || length + SUFFIX_BYTES >= sizeof(vsock->address.sun_path))
-		return error_set(error, length ? ENAMETOOLONG : EINVAL,
-				 "the vsock socket's path must have 1 to %zu bytes, it has %zu: %s",
-				 sizeof(vsock->address.sun_path) - SUFFIX_BYTES - 1, length, path);
-	vsock->address.sun_family = AF_UNIX;
-	memcpy(vsock->address.sun_path, path, length + 1);
-	vsock->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (vsock->listen_fd < 0)
-		return error_set(error, errno, "cannot make a socket: %s", error_name(errno));
-	ret = bind_to(vsock->listen_fd, &vsock->address);
-	if (ret == -EADDRINUSE)
-		return error_set(error, EADDRINUSE,
-				 "%s is in use: another program listens there, or it is no socket",
-				 path);
-	if (!ret && (listen(vsock->listen_fd, BACKLOG) || lstat(path, &vsock->socket_file)))
-		ret = -errno;
-	if (ret)
-		return error_set(error, -ret, "cannot listen on %s: %s", path, error_name(-ret));
-	vsock_wait_for_clients(vsock);
-	return 0;
-}
-
-void vsock_unlisten(struct vsock *vsock)
-{
-	struct stat file;
-
-	if (vsock->listen_fd < 0)
-		return;
-	fd_close(&vsock->listen_fd);
-	/* Not another's that came in its place. */
-	if (vsock->socket_file.st_ino && !lstat(vsock->address.sun_path, &file) &&
-	    file.st_ino == vsock->socket_file.st_ino && file.st_dev == vsock->socket_file.st_dev)
-		unlink(vsock->address.sun_path);
 }

@@ -12,11 +12,12 @@ socket=$tap_dir/vm.sock
 # A VM that waits for its power button, in the background: $vm is the process of stet.
 start_vm()
 {
+	rm -f "$tap_dir/vm"
 	"$stet" run -q -m 16M -k "$tiny" -a "say=READY listen" --vsock "uds=$socket" "$@" \
 		>"$tap_dir/vm" 2>&1 </dev/null &
 	vm=$!
 	for _ in $(seq 600); do
-		grep -q READY "$tap_dir/vm" && return
+		grep -qs READY "$tap_dir/vm" && return
 		sleep 0.1
 	done
 	tap_not_ok "the VM runs" "$(cat "$tap_dir/vm")"
