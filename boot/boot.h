@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "boot/tree.h"
 #include "mem/ram.h"
 
 enum boot_protocol {
@@ -30,6 +31,8 @@ struct boot_source {
 	uint64_t kernel_bytes;
 	int initrd_fd; /* -1: none */
 	uint64_t initrd_bytes;
+	const struct tree *tree; /* instead of initrd_fd; NULL: none */
+	struct tree_progress tree_progress;
 	const char *kernel_name; /* for error texts */
 	const char *initrd_name;
 	const char *cmdline; /* may be NULL or empty */

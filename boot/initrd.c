@@ -75,19 +75,67 @@ static int initrd_too_large(const struct ram *ram, const struct boot_kernel *ker
 			 num_min(kernel->initrd_limit, LAYOUT_LOW_RAM_BYTES_MAX) / MIB);
 }
 
-int initrd_load(const struct ram *ram, const struct boot_kernel *kernel,
-		const struct boot_file *file, struct boot_payload *payload, struct error *error)
+static bool place(const struct ram *ram, const struct boot_kernel *kernel, uint64_t bytes,
+		  uint64_t *gpa)
 {
 	uint64_t low_end = ram_low_end(ram);
 	uint64_t limit = num_min(low_end, kernel->initrd_limit);
+
+	return place_low(kernel, limit, bytes, gpa) ||
+	       (kernel->initrd_anywhere &&
+		(place_low(kernel, low_end, bytes, gpa) || place_high(ram, bytes, gpa)));
+}
+
+/* Unpacked it takes more memory than packed: that decides. */
+static int check_unpacked(const struct ram *ram, const struct boot_kernel *kernel,
+			  const struct tree *tree, struct error *error)
+{
+	uint64_t need = tree_memory_bytes(tree, kernel->end);
+	uint64_t largest_bytes = 0;
+	const char *largest = tree_largest(tree, &largest_bytes);
+
+	if (need <= ram->bytes)
+		return 0;
+	return error_set(error, EFBIG,
+			 "%s: %" PRIu64 " MiB in %" PRIu64 " files, to be unpacked in the guest, "
+			 "need %" PRIu64 " MiB of memory, the VM has %" PRIu64
+			 " MiB; give it at least %" PRIu64
+			 " MiB (the largest file: %.200s, %" PRIu64 " MiB)",
+			 tree_directory(tree), boot_mib(tree_archive_bytes(tree)),
+			 tree_entry_count(tree), need / MIB, ram->bytes / MIB, need / MIB,
+			 largest ? largest : "none", boot_mib(largest_bytes));
+}
+
+int initrd_pack(const struct ram *ram, const struct boot_kernel *kernel, const struct tree *tree,
+		const struct tree_progress *progress, struct boot_payload *payload,
+		struct error *error)
+{
+	const struct boot_file file = { -1, tree_archive_bytes(tree), tree_directory(tree) };
+	uint64_t gpa;
+	int result;
+
+	result = check_unpacked(ram, kernel, tree, error);
+	if (result)
+		return result;
+	if (!place(ram, kernel, file.bytes, &gpa))
+		return initrd_too_large(ram, kernel, &file, error);
+	result = tree_write(tree, ram_ptr(ram, gpa, file.bytes), progress, error);
+	if (result)
+		return result;
+	payload->initrd_gpa = gpa;
+	payload->initrd_bytes = file.bytes;
+	return 0;
+}
+
+int initrd_load(const struct ram *ram, const struct boot_kernel *kernel,
+		const struct boot_file *file, struct boot_payload *payload, struct error *error)
+{
 	uint64_t gpa;
 	int result;
 
 	if (!file->bytes)
 		return error_set(error, ENODATA, "%s: is empty", file->name);
-	if (!place_low(kernel, limit, file->bytes, &gpa) &&
-	    !(kernel->initrd_anywhere && (place_low(kernel, low_end, file->bytes, &gpa) ||
-					  place_high(ram, file->bytes, &gpa))))
+	if (!place(ram, kernel, file->bytes, &gpa))
 		return initrd_too_large(ram, kernel, file, error);
 	result = boot_read_ram(ram, file, 0, gpa, file->bytes, error);
 	if (result)

@@ -93,11 +93,13 @@ int boot_load(const struct ram *ram, const struct boot_source *source, struct bo
 	result = write_cmdline(ram, &kernel, source->cmdline, &payload, error);
 	if (result)
 		return result;
-	if (initrd_file.fd >= 0) {
+	if (source->tree)
+		result = initrd_pack(ram, &kernel, source->tree, &source->tree_progress, &payload,
+				     error);
+	else if (initrd_file.fd >= 0)
 		result = initrd_load(ram, &kernel, &initrd_file, &payload, error);
-		if (result)
-			return result;
-	}
+	if (result)
+		return result;
 	x86_write_gdt(ram);
 	x86_write_reset_vector(ram);
 	*image = (struct boot_image){

@@ -81,6 +81,12 @@ int elf_load(const struct ram *ram, const struct boot_file *file, const struct b
 int initrd_load(const struct ram *ram, const struct boot_kernel *kernel,
 		const struct boot_file *file, struct boot_payload *payload, struct error *error);
 
+/* The same with an archive made of a directory tree. -EFBIG also where the guest could not unpack
+ * it. */
+int initrd_pack(const struct ram *ram, const struct boot_kernel *kernel, const struct tree *tree,
+		const struct tree_progress *progress, struct boot_payload *payload,
+		struct error *error);
+
 /* Protocols: write what the kernel's first instruction expects to find; return its address. */
 uint64_t linux64_write_info(const struct ram *ram, const struct boot_kernel *kernel,
 			    const struct boot_payload *payload);

@@ -134,6 +134,11 @@ static int check_config(const struct stet_config *config, struct error *error)
 				 "%llu virtio devices (%u disks, %u network devices): %d fit",
 				 (unsigned long long)virtio_devices_count(config),
 				 config->disk_count, config->net_count, PLUG_VIRTIO_MAX);
+	if (config->root_dir && config->initrd_path)
+		return error_set(error, EINVAL,
+				 "an initrd is either a file or made of a directory");
+	if (config->root_dir && !config->memory_bytes)
+		return 0;
 	return ram_check_bytes(config->memory_bytes, error);
 }
 

@@ -123,6 +123,14 @@ struct stet_net {
 	struct stet_rate receive, send; /* as the guest sees it */
 };
 
+/* A file or directory in an initrd that is made of a tree (stet_config.root_dir), owned by root. */
+struct stet_root_file {
+	const char *path; /* without a leading slash, not in the tree; after its directory */
+	uint32_t mode;    /* S_IFREG or S_IFDIR, and permissions */
+	const void *data; /* of a file */
+	uint64_t bytes;
+};
+
 STET_API void stet_disk_init(struct stet_disk *disk);
 STET_API void stet_net_init(struct stet_net *net);
 
@@ -149,7 +157,7 @@ struct stet_config {
 
 	uint32_t vcpu_count;         /* 1 to 32; default 1 */
 	enum stet_backing backing;   /* default STET_BACKING_AUTO */
-	uint64_t memory_bytes;       /* default 512 MiB; a multiple of 2 MiB */
+	uint64_t memory_bytes;       /* default 512 MiB; a multiple of 2 MiB; root_dir: or 0 */
 	enum stet_prefault prefault; /* default STET_PREFAULT_ON */
 	uint32_t populate_threads;   /* 0: as many as pay for it */
 
@@ -181,6 +189,13 @@ struct stet_config {
 	/* Pages that one stage-2 fault maps, a power of two up to 512, on a KVM with stet's patches
 	 * (else -EOPNOTSUPP); 0: KVM's own choice. Of use where memory is not prefaulted. */
 	uint32_t fault_around;
+
+	/* A directory tree as initrd, instead of initrd_path, with all that is on its file system:
+	 * packed straight into guest memory. memory_bytes may be 0 then: as much as it takes to
+	 * unpack it and work. NULL: none. */
+	const char *root_dir;
+	const struct stet_root_file *root_files; /* what comes into it beside the tree */
+	uint32_t root_file_count;
 
 	/* In the order the guest finds them: disks first (vda, vdb ...), then network devices,
 	 * vsock, virtio console, entropy device. */

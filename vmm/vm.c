@@ -14,6 +14,7 @@
 #include "devices/hvc.h"
 #include "vmm/cpu_x86.h"
 #include "vmm/kvm.h"
+#include "vmm/root.h"
 
 #define DRAIN_LIMIT_MS 1000
 
@@ -320,6 +321,14 @@ static void close_source(struct boot_source *source)
 	fd_close(&source->initrd_fd);
 }
 
+static void on_pack_progress(void *opaque, uint64_t done_bytes, uint64_t total_bytes)
+{
+	const struct stet_config *config = opaque;
+
+	if (config->progress)
+		config->progress(config->progress_opaque, "pack files", done_bytes, total_bytes);
+}
+
 static int load(struct stet_vm *vm, const struct stet_config *config,
 		const struct boot_source *source, struct error *error)
 {
@@ -371,10 +380,13 @@ static struct stet_vm *new_vm(const struct stet_config *config)
 
 /* The story of a start. Cheap checks come first, so that a mistake is not paid for with the zeroing
  * of memory. */
-int vm_create(const struct stet_config *config, struct stet_vm **out, struct error *error)
+int vm_create(const struct stet_config *given, struct stet_vm **out, struct error *error)
 {
 	struct boot_source source = { .kernel_fd = -1, .initrd_fd = -1 };
+	struct stet_config chosen = *given;
+	struct stet_config *config = &chosen;
 	struct stet_vm *vm = new_vm(config);
+	struct tree *tree = NULL;
 	int ret;
 
 	if (!vm)
@@ -382,6 +394,13 @@ int vm_create(const struct stet_config *config, struct stet_vm **out, struct err
 	ret = open_source(&source, config, error);
 	if (ret)
 		goto fail;
+	if (config->root_dir) {
+		ret = root_open(&tree, config, &vm->log, error);
+		if (ret)
+			goto fail;
+		source.tree = tree;
+		source.tree_progress = (struct tree_progress){ on_pack_progress, config };
+	}
 	ret = vm->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (ret < 0) {
 		ret = error_set(error, errno, "cannot make an eventfd: %s", error_name(errno));
@@ -422,10 +441,12 @@ int vm_create(const struct stet_config *config, struct stet_vm **out, struct err
 			 "this host cannot prefault stage 2 (see 'stet info'): the guest will take "
 			 "faults");
 	close_source(&source);
+	tree_destroy(tree);
 	*out = vm;
 	return 0;
 fail:
 	close_source(&source);
+	tree_destroy(tree);
 	vm_destroy(vm);
 	return ret;
 }

@@ -116,7 +116,7 @@ struct stet_vm {
 	struct vm_sample end_sample;
 };
 
-int vm_create(const struct stet_config *config, struct stet_vm **vm, struct error *error);
+int vm_create(const struct stet_config *given, struct stet_vm **vm, struct error *error);
 int vm_start(struct stet_vm *vm, struct error *error);
 /* Ends it with this reason, unless it has ended. Any thread. */
 void vm_end(struct stet_vm *vm, enum stet_end end);
