@@ -60,14 +60,27 @@ trace_on()
 	echo 1 >$tracing/tracing_on
 }
 
-# Prints "RAM MMIO LOST": stage-2 faults up to mark $1 (0x7b) that are for RAM or make an MMIO entry, those on an
+# Prints "RAM MMIO LOST": stage-2 faults up to the guest's mark $1 (0x7b) that are for RAM or make an MMIO entry, those on an
 # MMIO entry (bit 3 of the error code: device emulation, no fault of a page), and events the trace lost.
 # "no mark" where the mark is not there.
 trace_faults()
 {
+	trace_faults_to kvm_pio "val $1"
+}
+
+# The same up to now.
+trace_faults_to_the_end()
+{
+	echo "the end" >$tracing/trace_marker
+	trace_faults_to tracing_mark_write "the end"
+}
+
+# The same up to event $1 with $2 in its text.
+trace_faults_to()
+{
 	echo 0 >$tracing/tracing_on
 	lost=$(cat $tracing/per_cpu/cpu*/stats | awk '$1 == "overrun:" { sum += $2 } END { print sum + 0 }')
-	awk -v mark="val $1" -v lost="$lost" '
+	awk -v event="$1: " -v mark="$2" -v lost="$lost" '
 		/kvm_page_fault: / {
 			code = $0
 			sub(/.*error_code (0x)?/, "", code)
@@ -77,7 +90,7 @@ trace_faults()
 			else
 				ram++
 		}
-		/kvm_pio: / && index($0, mark) { found = 1; exit }
+		index($0, event) && index($0, mark) { found = 1; exit }
 		END { if (found) print ram + 0, mmio + 0, lost; else print "no mark" }
 	' $tracing/trace
 }
