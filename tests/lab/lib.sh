@@ -59,6 +59,23 @@ stage_vmlinux()
 	ln "$elf" "$stage/vmlinux-$1" 2>/dev/null || cp "$elf" "$stage/vmlinux-$1"
 }
 
+# Puts the tests' guest without an operating system there: tiny.
+stage_tiny()
+{
+	(cd "$root" && cmake --preset dev && cmake --build --preset dev --target guest_tiny) >"$work/tiny.log" 2>&1 ||
+		{ tail -n 30 "$work/tiny.log" >&2; die "tests/guest/tiny.c cannot be built"; }
+	cp "$root/build/dev/tests/guest/tiny" "$stage/"
+}
+
+# Builds the patched KVM modules, or takes them from the cache; $modules is their directory.
+stage_modules()
+{
+	"$root/tools/install-packages" host-kernel || die "packages are missing (see above)"
+	# shellcheck disable=SC2034 # used by the tests
+	modules=$("$root/tools/host-kernel/build" 2>"$work/modules.log") ||
+		{ tail -n 30 "$work/modules.log" >&2; die "the patched modules cannot be built"; }
+}
+
 # Puts an initial RAM disk there as $1; more arguments as those of tests/guest/build-initrd.
 stage_initrd()
 {

@@ -122,7 +122,7 @@ refusals()
 	local arguments
 	for arguments in '' '--' '--bogus 1 -- true' '--cpu arm -- true' '--cpus 0 -- true' '--cpus x -- true' \
 		'--memory 12Q -- true' '--memory 4 -- true' '--hugepages 3000 -- true' '--time-limit 0 -- true' \
-		'--icount --cpus 2 -- true' '--cpu intel --cpus 2 -- true' '--share /nonexistent -- true' \
+		'--icount --cpus 2 -- true' '--cpu intel --cpus 2 -- true' '--cpu intel --nodes 2 -- true' '--share /nonexistent -- true' \
 		'--modules /nonexistent -- true' '--output -- true' 'true'; do
 		# shellcheck disable=SC2086 # words
 		run $arguments

@@ -25,6 +25,15 @@ amd_start()
 	else
 		machine+=(-smp "$cpus")
 	fi
+	if [ "$nodes" -gt 1 ]; then
+		local node cpus_of="cpus=0-$((cpus - 1)),"
+		for ((node = 0; node < nodes; node++)); do
+			machine+=(-object "memory-backend-ram,id=node$node,size=$((memory_mib / nodes))M"
+				-numa "node,nodeid=$node,${cpus_of}memdev=node$node")
+			cpus_of=''
+		done
+		machine+=(-m "$((memory_mib / nodes * nodes))")
+	fi
 	# 1 vCPU is one thread of the emulator, N vCPUs are N (MTTCG).
 	qemu-system-x86_64 "${machine[@]}" </dev/null >"$work/emulator.log" 2>&1 &
 	emulator_pid=$!
