@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench_prefault.c: what it costs to have all guest memory mapped for writing, in nanoseconds of
+ * bench.c: what it costs to have all guest memory mapped for writing, and more, in nanoseconds of
  * the host's clock. Under tools/lab/lab --icount that is instructions.
  */
 #include <stdio.h>
@@ -29,7 +29,8 @@ static void row(const char *what, uint64_t ns, uint64_t pages)
 
 static void run(enum memory_kind kind, const char *name)
 {
-	uint64_t pages = kind == MEMORY_4K ? RAM / PAGE : RAM / PAGE_2M, start;
+	bool small = kind == MEMORY_4K || kind == MEMORY_PLAIN;
+	uint64_t pages = small ? RAM / PAGE : RAM / PAGE_2M, start;
 	struct stet_kvm_prefault result;
 	struct machine m;
 	char text[64];
@@ -69,6 +70,37 @@ static void run(enum memory_kind kind, const char *name)
 	snprintf(text, sizeof(text), "%s: VM ioctl with WRITE, no populate", name);
 	row(text, now_ns() - start, pages);
 	machine_destroy(&m);
+}
+
+#define FOLIOS "/sys/kernel/mm/transparent_hugepage/hugepages-"
+
+static bool set_folios(const char *size, const char *when)
+{
+	char path[96];
+	FILE *file;
+	int r;
+
+	snprintf(path, sizeof(path), FOLIOS "%s/enabled", size);
+	file = fopen(path, "w");
+	if (!file)
+		return false;
+	r = fputs(when, file);
+	return fclose(file) == 0 && r >= 0;
+}
+
+/* 4K entries of pages that the host allocates and clears many at a time (multi-size THP). */
+static void run_folios(const char *size)
+{
+	static const char *const all[] = { "64kB", "256kB", "1024kB", "2048kB" };
+	char text[64];
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		if (!set_folios(all[i], strcmp(all[i], size) ? "never" : "always"))
+			return;
+	snprintf(text, sizeof(text), "4K in folios of %s", size);
+	run(MEMORY_PLAIN, text);
+	set_folios("2048kB", "inherit");
+	set_folios(size, "never");
 }
 
 static void set_cap(const struct machine *m, uint32_t number, uint64_t value)
@@ -187,7 +219,7 @@ static void notifiers(void)
 int main(int argc, char **argv)
 {
 	static const uint64_t sizes[] = { 0, 1, 8, 32, 512 };
-	bool all = argc < 2, patched = kernel_is_patched();
+	const bool all = argc < 2, patched = kernel_is_patched();
 
 	printf("%s kernel, 64 MiB %20s %9s\n", patched ? "patched" : "stock", "ns", "per page");
 	if (all || !strcmp(argv[1], "prefault")) {
@@ -195,14 +227,20 @@ int main(int argc, char **argv)
 		run(MEMORY_THP, "THP");
 		run(MEMORY_HUGETLB, "hugetlb");
 	}
+	if (argc > 1 && !strcmp(argv[1], "folios")) {
+		run(MEMORY_4K, "4K");
+		run_folios("64kB");
+		run_folios("256kB");
+		run_folios("1024kB");
+	}
 	if (all || !strcmp(argv[1], "around"))
 		for (unsigned i = 0; i < (patched ? sizeof(sizes) / sizeof(*sizes) : 1); i++)
 			fault_around(sizes[i]);
 	if (all || !strcmp(argv[1], "dirty"))
-		for (int premap = 0; premap <= patched; premap++)
+		for (int premap = 0; premap <= (patched ? 1 : 0); premap++)
 			dirty_logging(MEMORY_THP, "THP", RAM, premap);
 	if (argc > 1 && !strcmp(argv[1], "dirty-1g"))
-		for (int premap = 0; premap <= patched; premap++)
+		for (int premap = 0; premap <= (patched ? 1 : 0); premap++)
 			dirty_logging(MEMORY_HUGETLB_1G, "1 GiB page", 1ull << 30, premap);
 	if (all || !strcmp(argv[1], "notifiers"))
 		notifiers();

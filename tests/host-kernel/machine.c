@@ -117,7 +117,9 @@ static uint8_t *map_memory(enum memory_kind kind, uint64_t bytes)
 	at = mmap(NULL, bytes + align, PROT_READ | PROT_WRITE, base | MAP_NORESERVE, -1, 0);
 	if (at == MAP_FAILED)
 		die("memory");
-	at = (uint8_t *)(((uintptr_t)at + align - 1) & ~(uintptr_t)(align - 1));
+	at += -(uintptr_t)at & (align - 1);
+	if (kind == MEMORY_PLAIN)
+		return at;
 	need(madvise(at, bytes, kind == MEMORY_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE), "madvise");
 	return at;
 }
@@ -251,7 +253,7 @@ int stat_read(int stats_fd, const char *name, uint64_t *values, size_t nr)
 		size_t want = desc->size < nr ? desc->size : nr;
 
 		if (pread(stats_fd, values, want * sizeof(*values),
-			  (off_t)(header.data_offset + desc->offset)) !=
+			  (off_t)header.data_offset + (off_t)desc->offset) !=
 		    (ssize_t)(want * sizeof(*values)))
 			die("statistics data");
 		found = (int)want;
@@ -299,7 +301,7 @@ static void report(bool good, const char *suffix, const char *what, va_list argu
 	printf("%s - ", good ? "ok" : "not ok");
 	vprintf(what, arguments);
 	printf("%s\n", suffix);
-	fflush(stdout);
+	(void)fflush(stdout);
 }
 
 void check(bool good, const char *what, ...)
@@ -331,7 +333,7 @@ void note(const char *what, ...)
 	printf("# ");
 	vprintf(what, arguments);
 	printf("\n");
-	fflush(stdout);
+	(void)fflush(stdout);
 	va_end(arguments);
 }
 

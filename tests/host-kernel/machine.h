@@ -23,6 +23,7 @@ enum memory_kind {
 	MEMORY_THP,     /* private, MADV_HUGEPAGE */
 	MEMORY_HUGETLB, /* private hugetlb pages of 2 MiB */
 	MEMORY_HUGETLB_1G,
+	MEMORY_PLAIN, /* private, as the host has it */
 };
 
 struct machine {

@@ -118,7 +118,7 @@ static unsigned trace_lines(const char *event)
 	while (trace && fgets(line, sizeof(line), trace))
 		count += strstr(line, event) != NULL;
 	if (trace)
-		fclose(trace);
+		(void)fclose(trace);
 	return count;
 }
 

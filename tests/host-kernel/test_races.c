@@ -103,7 +103,7 @@ static void *change_memory(void *argument)
 
 	(void)argument;
 	while (!atomic_load(&stop)) {
-		uint64_t at = PAGE_2M + (i * 7 % (RAM / PAGE_2M - 1)) * PAGE_2M;
+		uint64_t at = PAGE_2M + ((uint64_t)i * 7 % (RAM / PAGE_2M - 1)) * PAGE_2M;
 
 		switch (i++ % 6) {
 		case 0:

@@ -12,7 +12,7 @@
 #include "tests/host-kernel/machine.h"
 
 #define RAM    (64ull << 20)
-#define CAUSES (STET_KVM_MN_WHOS * STET_KVM_MN_EVENTS)
+#define CAUSES ((size_t)STET_KVM_MN_WHOS * STET_KVM_MN_EVENTS)
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -324,7 +324,7 @@ static unsigned traced_exits(void)
 	while (trace && fgets(line, sizeof(line), trace))
 		count += strstr(line, "kvm_exit:") != NULL;
 	if (trace)
-		fclose(trace);
+		(void)fclose(trace);
 	return count;
 }
 

@@ -30,6 +30,22 @@ else
 		"$(grep -i '^error' "$tap_dir/tidy-errors" | head -n 5)"
 fi
 
+# Programs for emulated hosts, which scripts compile.
+mapfile -t programs < <(files '^tests/(host-kernel|lab)/.*\.c$' '^tools/lab/.*\.c$')
+if printf '%s\n' "${programs[@]}" | xargs -P "$(nproc)" -n 4 sh -c \
+	'clang-tidy --quiet "$@" -- -std=gnu11 -O2 -D_FORTIFY_SOURCE=2 -D_GNU_SOURCE -I. -Wall -Wextra' sh \
+	>"$tap_dir/tidy" 2>"$tap_dir/tidy-errors"; then
+	tap_ok "clang-tidy: ${#programs[@]} programs for emulated hosts"
+else
+	tap_not_ok "clang-tidy: ${#programs[@]} programs for emulated hosts" \
+		"$(grep -E '(warning|error):' "$tap_dir/tidy" | sed "s,$tap_root/,," | sort -u)" \
+		"$(grep -i '^error' "$tap_dir/tidy-errors" | head -n 5)"
+fi
+none "cppcheck: programs for emulated hosts" "$(cppcheck --quiet -D_GNU_SOURCE -I . \
+	--enable=warning,style,performance,portability --inline-suppr \
+	--suppressions-list=tests/lint/cppcheck-suppressions \
+	--template='{file}:{line}: {severity}: {message} [{id}]' "${programs[@]}" 2>&1)"
+
 none "cppcheck" "$(cppcheck --project="$tap_build/compile_commands.json" -i "$tap_root/tests" \
 	--quiet -j "$(nproc)" \
 	--enable=warning,style,performance,portability --inline-suppr \
