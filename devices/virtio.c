@@ -2,8 +2,11 @@
 /* virtio: what all virtio devices share (virtio 1.3 sections 2 and 3). */
 #include "devices/virtio.h"
 
+#include <errno.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 
 #define FEATURES_COMMON                                                                     \
@@ -18,6 +21,12 @@
 void virtio_init(struct virtio *virtio, const struct virtio_type *type, const struct ram *ram,
 		 const struct log *log, uint64_t features, uint16_t queue_count)
 {
+	pthread_condattr_t clock;
+
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&virtio->idle, &clock);
+	pthread_condattr_destroy(&clock);
 	virtio->type = type;
 	virtio->ram = ram;
 	virtio->log = log;
@@ -39,8 +48,10 @@ void virtio_attach(struct virtio *virtio, pthread_mutex_t *lock, const struct vi
 
 void virtio_destroy(struct virtio *virtio)
 {
-	if (virtio)
-		virtio->type->destroy(virtio);
+	if (!virtio)
+		return;
+	pthread_cond_destroy(&virtio->idle);
+	virtio->type->destroy(virtio);
 }
 
 /* Features (2.2). Words beyond the second are empty. */
@@ -178,8 +189,24 @@ void virtio_hold(struct virtio *virtio)
 void virtio_release(struct virtio *virtio)
 {
 	virtio->in_flight--;
-	if (!virtio->in_flight && virtio->start_pending)
+	if (virtio->in_flight)
+		return;
+	pthread_cond_broadcast(&virtio->idle);
+	if (virtio->start_pending)
 		start(virtio);
+}
+
+void virtio_wait_for_reset(struct virtio *virtio)
+{
+	uint64_t end_ns = clock_ns() + virtio->wiring.reset_limit_ns;
+	const struct timespec end = {
+		.tv_sec = (time_t)(end_ns / NS_PER_SEC),
+		.tv_nsec = (long)(end_ns % NS_PER_SEC),
+	};
+	int ret = virtio->wiring.reset_limit_ns ? 0 : ETIMEDOUT;
+
+	while (!ret && virtio_resetting(virtio))
+		ret = pthread_cond_timedwait(&virtio->idle, virtio->lock, &end);
 }
 
 /* Queues */

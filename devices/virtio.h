@@ -23,8 +23,10 @@
  *		stands still until it is reset, the machine goes on.
  * Reset:	takes effect on all registers at once. Requests in flight belong to the loop and
  *		finish in their own time; they are held (virtio_hold), belong to an old epoch, and
- *		their results are dropped. Until the last of them is back, no queue starts again and
- *		a transport that can (PCI) does not show the reset as done.
+ *		their results are dropped. What they read still lands in the driver's old buffers:
+ *		until the last of them is back, no queue starts again, and the driver is not told
+ *		that the reset is done. PCI drivers ask for that; MMIO drivers take it as done when
+ *		the write to the register is (Linux's does), so there the write waits.
  */
 #ifndef DEVICES_VIRTIO_H
 #define DEVICES_VIRTIO_H
@@ -111,6 +113,9 @@ struct virtio_wiring {
 	/* A kick that came as a register write or with DRIVER_OK: call virtio_kick() on the loop's
 	 * thread (one write to the queue's eventfd). */
 	void (*kick)(void *opaque, unsigned int queue);
+	/* MMIO: how long a vCPU that resets waits for requests in flight. Where the host's storage
+	 * takes longer, the guest goes on. 0: not at all, which is for tests without a loop. */
+	uint64_t reset_limit_ns;
 	void *opaque;
 };
 
@@ -129,6 +134,7 @@ struct virtio {
 	bool start_pending;    /* DRIVER_OK came while old requests were in flight */
 	uint32_t epoch;        /* counts resets */
 	uint32_t in_flight;    /* requests between virtio_hold() and virtio_release() */
+	pthread_cond_t idle;   /* signalled where in_flight becomes 0 */
 	uint8_t generation;    /* of the configuration space */
 	uint8_t config[VIRTIO_CONFIG_BYTES_MAX];
 	uint16_t queue_count;
@@ -196,6 +202,8 @@ void virtio_accept_features(struct virtio *virtio, uint32_t word, uint32_t value
 void virtio_set_status(struct virtio *virtio, uint8_t status);
 /* Requests from before the last reset are still in flight. */
 bool virtio_resetting(const struct virtio *virtio);
+/* Waits, without the lock, until they are not, or for wiring.reset_limit_ns. */
+void virtio_wait_for_reset(struct virtio *virtio);
 /* The driver may configure queues: before DRIVER_OK. */
 bool virtio_configurable(const struct virtio *virtio);
 /* NULL where there is no such queue. */

@@ -144,6 +144,8 @@ static void write_register(struct virtio_mmio *mmio, uint64_t offset, uint32_t v
 		if (!(value & 0xff))
 			mmio->interrupt_status = 0;
 		virtio_set_status(virtio, (uint8_t)value);
+		if (virtio_resetting(virtio))
+			virtio_wait_for_reset(virtio);
 		break;
 	default:
 		write_queue_register(mmio, offset, value);

@@ -9,10 +9,14 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "devices/virtio_mmio.h"
 #include "devices/virtio_pci.h"
 #include "vmm/kvm.h"
+
+/* Longer than storage that works takes for what is in flight. */
+#define RESET_LIMIT_NS (5 * NS_PER_SEC)
 
 static void ring(struct plug_doorbell *doorbell)
 {
@@ -158,7 +162,11 @@ int plug_virtio_mmio(struct plug *plug, struct virtio *virtio, struct error *err
 {
 	uint32_t place = plug->virtio_count;
 	uint64_t base = LAYOUT_MMIO_BASE + place * (uint64_t)VIRTIO_MMIO_BYTES;
-	struct virtio_wiring wiring = { .interrupt = wired_line, .kick = wired_kick };
+	struct virtio_wiring wiring = {
+		.interrupt = wired_line,
+		.kick = wired_kick,
+		.reset_limit_ns = RESET_LIMIT_NS,
+	};
 	struct plug_virtio *plugged = begin(plug, virtio, LAYOUT_VIRTIO_MMIO_MAX, error);
 	struct device *device;
 	int ret;

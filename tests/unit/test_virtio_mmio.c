@@ -2,6 +2,8 @@
 /* test_virtio_mmio: a driver's way to DRIVER_OK and every way off it, with a device that does
  * nothing but remember, and with the entropy device. */
 #include <linux/virtio_mmio.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "devices/rng.h"
 #include "devices/virtio_mmio.h"
@@ -348,6 +351,52 @@ static void test_reset_in_flight(void **state)
 	assert_true(fake_queue_used(&bench->queues[0], &head, &bytes));
 }
 
+static void *finish_one(void *opaque)
+{
+	struct virtio *virtio = opaque;
+
+	pthread_mutex_lock(virtio->lock);
+	while (!virtio_resetting(virtio)) { /* until the reset waits, without the lock */
+		pthread_mutex_unlock(virtio->lock);
+		sched_yield();
+		pthread_mutex_lock(virtio->lock);
+	}
+	virtio_release(virtio);
+	pthread_mutex_unlock(virtio->lock);
+	return NULL;
+}
+
+/* A driver that never asks whether the reset is done: it is when the write is. But the host's
+ * storage may hang, and the vCPU must not hang with it for ever. */
+static void test_reset_waits(void **state)
+{
+	struct bench *bench = *state;
+	struct virtio *virtio = &bench->echo->virtio;
+	pthread_t thread;
+
+	start(bench);
+	bench->echo->keep = true;
+	add(bench, 0);
+	virtio_kick(virtio, 0);
+	virtio->wiring.reset_limit_ns = 600 * NS_PER_SEC;
+	assert_int_equal(pthread_create(&thread, NULL, finish_one, virtio), 0);
+	put(bench, VIRTIO_MMIO_STATUS, 0);
+	assert_int_equal(virtio->in_flight, 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+
+	for (unsigned int i = 0; i < 2; i++)
+		fake_queue_init(&bench->queues[i], &bench->ram, 0x10000 + i * FAKE_QUEUE_BYTES, 16,
+				true);
+	start(bench);
+	add(bench, 0);
+	virtio_kick(virtio, 0);
+	virtio->wiring.reset_limit_ns = 1;
+	put(bench, VIRTIO_MMIO_STATUS, 0);
+	assert_int_equal(virtio->in_flight, 1);
+	assert_int_equal(get(bench, VIRTIO_MMIO_STATUS), 0);
+	virtio_release(virtio);
+}
+
 static void test_config_space(void **state)
 {
 	struct bench *bench = *state;
@@ -445,6 +494,7 @@ int main(void)
 		BENCH_TEST(test_driver_ok_too_early),
 		BENCH_TEST(test_log_is_bounded),
 		BENCH_TEST(test_reset_in_flight),
+		BENCH_TEST(test_reset_waits),
 		BENCH_TEST(test_config_space),
 		BENCH_TEST(test_device_reset),
 		BENCH_TEST(test_doorbell),
