@@ -46,7 +46,7 @@ done
 wrong=()
 while IFS= read -r line; do
 	case ${line#*: } in
-	vmm/stet.h | tools/stet/*.h) ;;
+	vmm/stet.h | tools/stet/*.h | tools/init/*.h) ;;
 	*) [ -z "$line" ] || wrong+=("$line") ;;
 	esac
 done <<<"$(ours tools/stet)"

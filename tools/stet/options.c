@@ -91,7 +91,8 @@ static const char *nearest_option(const struct option *options, const char *name
 	size_t count = 0;
 
 	for (; options->name && count < OPTIONS_MAX; options++)
-		names[count++] = options->name;
+		if (options->kind != OPTION_REST)
+			names[count++] = options->name;
 	return options_nearest(name, names, count);
 }
 
@@ -221,6 +222,8 @@ static enum options_result set_field(const struct given *given, void *target,
 		return set_choice(given, field, error);
 	case OPTION_LIST:
 		return add_to_list(given, field, error);
+	case OPTION_REST:
+		break; /* options_parse() */
 	}
 	return wrong(error, "%s: not handled", given->spelling);
 }
@@ -293,6 +296,18 @@ static enum options_result parse_short(const struct option *options, const char 
 	return OPTIONS_OK;
 }
 
+/* What follows "--", where the table takes it. */
+static bool take_rest(const struct option *options, char *const *arguments, void *target)
+{
+	for (; options->name; options++) {
+		if (options->kind != OPTION_REST)
+			continue;
+		*(char *const **)((char *)target + options->offset) = arguments;
+		return true;
+	}
+	return false;
+}
+
 enum options_result options_parse(const struct option *options, char *const *arguments,
 				  void *target, struct options_error *error)
 {
@@ -300,6 +315,8 @@ enum options_result options_parse(const struct option *options, char *const *arg
 		const char *word = *arguments++;
 		enum options_result result;
 
+		if (strcmp(word, "--") == 0 && take_rest(options, arguments, target))
+			return OPTIONS_OK;
 		if (word[0] == '-' && word[1] == '-' && word[2])
 			result = parse_long(options, word + 2, &arguments, target, error);
 		else if (word[0] == '-' && word[1] && word[1] != '-')

@@ -17,6 +17,7 @@ enum option_kind {
 	OPTION_SIZE,          /* uint64_t, bytes */
 	OPTION_CHOICE,        /* int, one of choices */
 	OPTION_LIST,          /* struct option_list: given again and again */
+	OPTION_REST,          /* char *const *: what follows "--"; name is "" */
 };
 
 #define OPTION_LIST_MAX 24
@@ -58,8 +59,8 @@ enum options_result {
 /*
  * Reads arguments (ended by NULL) into the fields of target, which holds the defaults. Options may
  * be written --name VALUE, --name=VALUE, -n VALUE, -nVALUE, and flags together as -vq. The last of
- * an option counts, but of a list all. Arguments that are not options are wrong. error is filled on
- * OPTIONS_WRONG.
+ * an option counts, but of a list all. Arguments that are not options are wrong, except behind "--"
+ * where the table has an OPTION_REST. error is filled on OPTIONS_WRONG.
  */
 enum options_result options_parse(const struct option *options, char *const *arguments,
 				  void *target, struct options_error *error);

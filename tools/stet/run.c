@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run: `stet run` makes a VM of its options, stays with it to its end and says how it ended. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -14,21 +13,18 @@
 #include "tools/stet/console.h"
 #include "tools/stet/devices.h"
 #include "tools/stet/message.h"
+#include "tools/stet/place.h"
+#include "tools/stet/root.h"
 #include "tools/stet/run_options.h"
+#include "tools/stet/session.h"
 #include "tools/stet/signals.h"
+#include "tools/stet/tail.h"
 #include "tools/stet/terminal.h"
 #include "tools/stet/verbs.h"
 #include "vmm/stet.h"
 
 /* While the terminal belongs to another job, how often to see whether it is ours again. */
 #define BACKGROUND_POLL_MS 300
-
-/* Where one of the guest's consoles goes; the descriptors are -1 where there is none. */
-struct place {
-	bool tty;   /* standard input and output */
-	int out_fd; /* for the library */
-	int file_fd;
-};
 
 /* A run, from its options to its exit code; on the stack of verb_run(). Descriptors are -1 where
  * there is none. */
@@ -41,47 +37,41 @@ struct run {
 	struct place serial, hvc;
 	bool console_in; /* standard input is the guest's */
 	bool terminal;   /* and it is a terminal */
-	char cmdline[128];
+	char *cmdline;
+	bool rooted; /* a command on a tree: the rest is for that alone */
+	struct root root;
+	struct session session;
+	struct tail tail;          /* of the kernel's console */
+	bool size_passed;          /* to the command's terminal, once it was there */
+	int signals_passed[_NSIG]; /* how often each */
 	int stats_fd;
 	bool asked;     /* the power button was pressed */
 	int end_signal; /* this signal ended the run */
 	bool quit;      /* Ctrl-a x did */
 };
 
-/* Files are opened before anything is made, so that no guest runs in vain. */
-static int open_output(const char *path, const char *what, int *fd)
+/* With --root standard input and output are the command's; what the kernel says is kept. */
+static int open_root_consoles(struct run *run)
 {
-	*fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_CLOEXEC, 0666);
-	if (*fd >= 0)
-		return 0;
-	message("cannot write %s '%s': %s", what, path, strerror(errno));
-	return EXIT_STET;
-}
+	const char *hvc = run->options.hvc ? run->options.hvc : "none";
+	const char *serial = run->options.console;
+	int code;
 
-static int open_place(struct place *place, const char *option, const char *value)
-{
-	char why[OPTIONS_WHY_BYTES];
-
-	if (strcmp(value, "none") == 0)
-		return 0;
-	if (strcmp(value, "tty") == 0) {
-		place->tty = true;
-		place->out_fd = STDOUT_FILENO;
-		return 0;
+	if (strcmp(hvc, "tty") == 0 || (serial && strcmp(serial, "tty") == 0))
+		return usage_error("run", "--root: the terminal is the command's, not a console's");
+	code = place_open(&run->hvc, "--hvc", hvc);
+	if (!code && serial)
+		code = place_open(&run->serial, "--console", serial);
+	if (!code && !serial) {
+		if (tail_open(&run->tail)) {
+			message("cannot make a pipe: %s", strerror(errno));
+			return EXIT_STET;
+		}
+		run->serial.out_fd = run->tail.write_fd;
 	}
-	if (strncmp(value, "file:", 5) != 0 || !value[5]) {
-		bool file = strcmp(value, "file:") == 0;
-
-		snprintf(why, sizeof(why),
-			 file ? "%s %s needs a path: file:PATH"
-			      : "%s: unknown value '%.200s'; known: tty none file:PATH",
-			 option, value);
-		return usage_error("run", why);
-	}
-	if (open_output(value + 5, "console file", &place->file_fd))
-		return EXIT_STET;
-	place->out_fd = place->file_fd;
-	return 0;
+	run->console_in = true;
+	run->terminal = run->root.terminal;
+	return code;
 }
 
 static int open_consoles(struct run *run)
@@ -90,13 +80,15 @@ static int open_consoles(struct run *run)
 	const char *serial = run->options.console;
 	int code;
 
+	if (run->rooted)
+		return open_root_consoles(run);
 	if (!serial)
 		serial = strcmp(hvc, "tty") == 0 ? "none" : "tty";
 	if (strcmp(serial, hvc) == 0 && strcmp(hvc, "none") != 0)
 		return usage_error("run", "--console and --hvc cannot both go to the same place");
-	code = open_place(&run->serial, "--console", serial);
+	code = place_open(&run->serial, "--console", serial);
 	if (!code)
-		code = open_place(&run->hvc, "--hvc", hvc);
+		code = place_open(&run->hvc, "--hvc", hvc);
 	run->console_in = run->serial.tty || run->hvc.tty;
 	run->terminal = run->console_in && isatty(STDIN_FILENO);
 	return code;
@@ -109,7 +101,7 @@ static int open_stats(struct run *run)
 	if (!path && !run->options.json)
 		return 0;
 	if (path && *path)
-		return open_output(path, "statistics file", &run->stats_fd);
+		return place_open_output(path, "statistics file", &run->stats_fd);
 	run->stats_fd = run->options.json && !run->console_in ? STDOUT_FILENO : STDERR_FILENO;
 	return 0;
 }
@@ -118,19 +110,25 @@ static int open_stats(struct run *run)
  * The console named last is the guest's /dev/console: the one with input. Without virtio devices on
  * PCI there is no bus: a kernel that does not look for one spares some 225 exits.
  */
-static const char *default_cmdline(struct run *run)
+static void make_cmdline(struct run *run)
 {
 	const struct run_options *wanted = &run->options;
 	const char *serial = run->serial.out_fd >= 0 ? "console=ttyS0 " : "";
 	const char *hvc = run->hvc.out_fd >= 0 ? "console=hvc0 " : "";
+	const char *init = run->rooted ? " " ROOT_CMDLINE : "";
 	bool devices = wanted->rng || wanted->disks.count || wanted->nets.count ||
-		       wanted->vsocks.count || *hvc;
+		       wanted->vsocks.count || *hvc || run->rooted;
 	bool pci = devices && wanted->transport != STET_TRANSPORT_MMIO;
+	int bytes;
 
-	snprintf(run->cmdline, sizeof(run->cmdline), "%s%s" RUN_CMDLINE "%s",
-		 run->serial.tty ? hvc : serial, run->serial.tty ? serial : hvc,
-		 pci ? "" : " pci=off");
-	return run->cmdline;
+	if (wanted->cmdline)
+		bytes = asprintf(&run->cmdline, "%s%s", wanted->cmdline, init);
+	else
+		bytes = asprintf(&run->cmdline, "%s%s" RUN_CMDLINE "%s%s",
+				 run->serial.tty ? hvc : serial, run->serial.tty ? serial : hvc,
+				 pci ? "" : " pci=off", init);
+	if (bytes < 0)
+		run->cmdline = NULL;
 }
 
 static void fill_config(struct run *run, struct stet_config *config)
@@ -139,13 +137,15 @@ static void fill_config(struct run *run, struct stet_config *config)
 	int level = wanted->quiet ? (int)STET_LOG_ERROR : wanted->log_level + wanted->verbose;
 
 	stet_config_init(config);
-	config->kernel_path = wanted->kernel;
+	make_cmdline(run);
+	config->kernel_path = run->rooted ? run->root.kernel : wanted->kernel;
 	config->initrd_path = wanted->initrd;
-	config->cmdline = wanted->cmdline;
-	if (!config->cmdline)
-		config->cmdline = default_cmdline(run);
+	config->cmdline = run->cmdline;
 	config->vcpu_count = wanted->cpus;
-	config->memory_bytes = wanted->memory_bytes;
+	if (wanted->memory_bytes != RUN_MEMORY_DEFAULT)
+		config->memory_bytes = wanted->memory_bytes;
+	else if (run->rooted)
+		config->memory_bytes = 0; /* what it takes */
 	config->backing = (enum stet_backing)wanted->backing;
 	config->prefault = (enum stet_prefault)wanted->prefault;
 	config->boot = (enum stet_boot)wanted->boot;
@@ -159,6 +159,14 @@ static void fill_config(struct run *run, struct stet_config *config)
 	config->count_invalidations = wanted->stats || wanted->json;
 	config->vsock_path = run->devices.vsock.path;
 	config->vsock_cid = run->devices.vsock.cid;
+	if (run->rooted) {
+		config->root_dir = wanted->root;
+		config->root_files = run->root.files;
+		config->root_file_count = run->root.file_count;
+		config->vsock_path = run->session.vsock_path;
+		if (!run->devices.vsock.path)
+			config->vsock_cid = STET_VSOCK_CID_MIN;
+	}
 	config->console_in_fd = run->serial.tty ? run->console.read_fd : -1;
 	config->console_out_fd = run->serial.out_fd;
 	config->hvc_in_fd = run->hvc.tty ? run->console.read_fd : -1;
@@ -237,16 +245,34 @@ static void on_command(void *opaque, enum console_command command)
 	}
 }
 
-static void pass_size(const struct run *run)
+static void pass_size(struct run *run)
 {
 	uint16_t columns, rows;
 
+	if (run->rooted && run->root.terminal && terminal_size(&columns, &rows))
+		session_size(&run->session, columns, rows);
 	if (run->hvc.tty && terminal_size(&columns, &rows))
 		(void)stet_vm_resize_console(run->vm, columns, rows);
 }
 
+/* The command gets it, but one who insists ends the VM; so does any while there is no command. */
+static void pass_signal(struct run *run, int number)
+{
+	int most = number == SIGINT || number == SIGQUIT ? 2 : 1;
+
+	if (run->signals_passed[number]++ >= most || !session_signal(&run->session, number))
+		run->end_signal = number;
+}
+
 static void on_signal(struct run *run, int number)
 {
+	bool passed =
+		number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT;
+
+	if (run->rooted && passed) {
+		pass_signal(run, number);
+		return;
+	}
 	switch (number) {
 	case SIGTERM:
 	case SIGINT:
@@ -283,7 +309,9 @@ enum {
 	POLL_SIGNAL,
 	POLL_INPUT, /* standard input */
 	POLL_PIPE,  /* room for what waits */
-	POLL_COUNT,
+	POLL_TAIL,  /* the kernel's console */
+	POLL_SESSION,
+	POLL_COUNT = POLL_SESSION + SESSION_POLLS,
 };
 
 static void on_input(struct run *run, short events)
@@ -298,6 +326,34 @@ static void on_input(struct run *run, short events)
 		run->console.ended = true; /* nohup */
 }
 
+/* Is standard input, the terminal with it, the guest's now? With a command only while that runs:
+ * before and after Ctrl-C is for stet. */
+static bool wants_input(const struct run *run)
+{
+	return run->console_in && !run->console.ended &&
+	       (!run->rooted || (run->session.started && !run->session.over));
+}
+
+static void turn_session(struct run *run, const struct pollfd polls[POLL_COUNT])
+{
+	struct console *console = &run->console;
+
+	if (polls[POLL_TAIL].revents)
+		tail_read(&run->tail);
+	session_turn(&run->session, console->read_fd, polls + POLL_SESSION);
+	if (run->session.started && !run->size_passed) {
+		run->size_passed = true;
+		pass_size(run);
+	}
+	if (run->session.over)
+		terminal_give_back();
+	/* The end of input comes behind the last of it. */
+	if (console->ended && !console_waits(console) && console->write_fd >= 0) {
+		close(console->write_fd);
+		console->write_fd = -1;
+	}
+}
+
 /* One wait and what came of it. */
 static void turn(struct run *run)
 {
@@ -306,12 +362,15 @@ static void turn(struct run *run)
 		[POLL_SIGNAL] = { .fd = run->signals.fd, .events = POLLIN },
 		[POLL_INPUT] = { .fd = -1, .events = POLLIN },
 		[POLL_PIPE] = { .fd = -1, .events = POLLOUT },
+		[POLL_TAIL] = { .fd = run->tail.read_fd, .events = POLLIN },
 	};
-	bool ours = !run->terminal || terminal_taken() || terminal_take();
+	bool wanted = wants_input(run);
+	bool ours = !run->terminal || !wanted || terminal_taken() || terminal_take();
 
+	session_polls(&run->session, run->console.read_fd, polls + POLL_SESSION);
 	if (run->console_in && console_waits(&run->console))
 		polls[POLL_PIPE].fd = run->console.write_fd;
-	else if (run->console_in && !run->console.ended && ours)
+	else if (wanted && ours)
 		polls[POLL_INPUT].fd = STDIN_FILENO;
 	if (poll(polls, POLL_COUNT, ours ? -1 : BACKGROUND_POLL_MS) < 0)
 		return; /* EINTR: all signals are blocked, but a debugger may */
@@ -321,6 +380,8 @@ static void turn(struct run *run)
 		console_flush(&run->console);
 	if (polls[POLL_INPUT].revents)
 		on_input(run, polls[POLL_INPUT].revents);
+	if (run->rooted)
+		turn_session(run, polls);
 }
 
 /* Says how the VM ended and returns the exit code of that. */
@@ -355,6 +416,27 @@ static int say_end(struct run *run)
 	return ends[end].code;
 }
 
+/* The same with a command: its exit code, unless the machine failed under it. */
+static int say_command_end(struct run *run)
+{
+	enum stet_end end = stet_vm_end(run->vm);
+
+	if (run->end_signal)
+		return EXIT_SIGNAL + run->end_signal;
+	if (run->quit)
+		return EXIT_SIGNAL + SIGKILL;
+	if (end == STET_END_CRASH || end == STET_END_PANIC || end == STET_END_ERROR) {
+		tail_show(&run->tail);
+		return say_end(run);
+	}
+	if (run->session.exited)
+		return run->session.output_failed ? EXIT_STET : (int)run->session.code;
+	message("no exit code of the command: %s",
+		*run->session.why ? run->session.why : "the guest ended before it did");
+	tail_show(&run->tail);
+	return end == STET_END_RESET ? EXIT_RESET : EXIT_STET;
+}
+
 /* The VM exists: stays with it to its end. */
 static int stay(struct run *run)
 {
@@ -368,8 +450,9 @@ static int stay(struct run *run)
 		(void)stet_vm_stop(run->vm);
 	else
 		(void)stet_vm_wait(run->vm, -1); /* for the last of the guest's output */
+	session_drain(&run->session);
 	terminal_close();
-	code = say_end(run);
+	code = run->rooted ? say_command_end(run) : say_end(run);
 	if (run->stats_fd >= 0 &&
 	    write_stats(run, run->stats_fd,
 			run->options.json ? STET_FORMAT_JSON : STET_FORMAT_TABLE))
@@ -409,15 +492,47 @@ static int run_vm(struct run *run, uint64_t start_ns, uint64_t parsed_ns)
 	return code;
 }
 
+/* A command's: the kernel, what goes beside the tree, and the socket. */
+static int open_root(struct run *run)
+{
+	int code;
+
+	if (!run->options.root)
+		return 0;
+	run->rooted = true;
+	code = root_prepare(&run->root, &run->options);
+	if (code)
+		return code;
+	if (!session_listen(&run->session, run->devices.vsock.path))
+		return 0;
+	message("%s", run->session.why);
+	return EXIT_STET;
+}
+
+static void close_run(struct run *run)
+{
+	devices_free(&run->devices);
+	session_close(&run->session);
+	tail_close(&run->tail);
+	root_free(&run->root);
+	free(run->cmdline);
+	place_close(&run->serial);
+	place_close(&run->hvc);
+	if (run->stats_fd > STDERR_FILENO)
+		close(run->stats_fd);
+}
+
 int verb_run(char **arguments, uint64_t start_ns)
 {
 	struct run run = {
 		.serial = { .out_fd = -1, .file_fd = -1 },
 		.hvc = { .out_fd = -1, .file_fd = -1 },
+		.tail = { .read_fd = -1, .write_fd = -1 },
 		.stats_fd = -1,
 	};
 	struct options_error error;
 	uint64_t parsed_ns;
+	const char *why;
 	int code;
 
 	switch (run_options_parse(&run.options, arguments, &error)) {
@@ -429,27 +544,22 @@ int verb_run(char **arguments, uint64_t start_ns)
 	case OPTIONS_OK:
 		break;
 	}
-	if (!run.options.kernel)
-		return usage_error("run", "no kernel; say --kernel FILE");
-	/* stet why finds it in our arguments; a number would be taken for a process. */
-	if (run.options.name && run.options.name[strspn(run.options.name, "0123456789")] == 0)
-		return usage_error("run", "--name: a name is not empty and not a number");
+	why = run_options_check(&run.options);
+	if (why)
+		return usage_error("run", why);
+	session_init(&run.session);
 	if (devices_parse(&run.devices, &run.options, &error)) {
-		devices_free(&run.devices);
+		close_run(&run);
 		return usage_error("run", error.why);
 	}
 	parsed_ns = now_ns();
-	code = open_consoles(&run);
+	code = open_root(&run);
+	if (!code)
+		code = open_consoles(&run);
 	if (!code)
 		code = open_stats(&run);
 	if (!code)
 		code = run_vm(&run, start_ns, parsed_ns);
-	devices_free(&run.devices);
-	if (run.serial.file_fd >= 0)
-		close(run.serial.file_fd);
-	if (run.hvc.file_fd >= 0)
-		close(run.hvc.file_fd);
-	if (run.stats_fd > STDERR_FILENO)
-		close(run.stats_fd);
+	close_run(&run);
 	return code;
 }

@@ -3,6 +3,7 @@
 #include "tools/stet/run_options.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "vmm/stet.h"
 
@@ -48,7 +49,8 @@ static const struct option_choice log_levels[] = {
 
 static const struct option table[] = {
 	{ 'k', "kernel", "FILE", OPTION_TEXT, FIELD(kernel), NULL,
-	  "kernel to boot: bzImage or ELF vmlinux (required)" },
+	  "kernel to boot: bzImage or ELF vmlinux (required, but with\n"
+	  "--root one is looked for)" },
 	{ 'i', "initrd", "FILE", OPTION_TEXT, FIELD(initrd), NULL, "initial RAM disk" },
 	{ 'a', "cmdline", "TEXT", OPTION_TEXT, FIELD(cmdline), NULL,
 	  "kernel command line, exactly as given; the default is\n"
@@ -57,7 +59,8 @@ static const struct option table[] = {
 	{ 0, "name", "NAME", OPTION_TEXT, FIELD(name), NULL, "what stet why calls it by" },
 	{ 'c', "cpus", "N", OPTION_NUMBER, FIELD(cpus), NULL, "virtual CPUs, 1 to 32 (default 1)" },
 	{ 'm', "memory", "SIZE", OPTION_SIZE, FIELD(memory_bytes), NULL,
-	  "guest memory, a multiple of 2M (default 512M)" },
+	  "guest memory, a multiple of 2M (default 512M, with --root\n"
+	  "what the tree takes)" },
 	{ 0, "backing", "KIND", OPTION_CHOICE, FIELD(backing), backings,
 	  "pages the memory is made of: auto (the best there is),\n"
 	  "hugetlb-1G, hugetlb-2M, thp or 4k (default auto)" },
@@ -100,6 +103,16 @@ static const struct option table[] = {
 	  "error, warning, info or debug (default warning)" },
 	{ 'v', "verbose", NULL, OPTION_REPEAT, FIELD(verbose), NULL, "one log level more" },
 	{ 'q', "quiet", NULL, OPTION_FLAG, FIELD(quiet), NULL, "errors only, no progress bar" },
+	{ 0, "root", "DIR", OPTION_TEXT, FIELD(root), NULL,
+	  "run a command on the tree DIR, of which the guest gets a copy" },
+	{ 0, "workdir", "DIR", OPTION_TEXT, FIELD(workdir), NULL,
+	  "the command's working directory in the guest (default: this\n"
+	  "one, where it lies in the tree, else /)" },
+	{ 0, "env", "NAME[=VALUE]", OPTION_LIST, FIELD(env), NULL,
+	  "a variable of the command's environment; without =VALUE that\n"
+	  "of this one" },
+	{ 0, "", "COMMAND [ARGUMENT]...", OPTION_REST, FIELD(command), NULL,
+	  "the command for --root; its exit code is stet's" },
 	{ 'h', "help", NULL, OPTION_HELP, 0, NULL, "print this and exit" },
 	{ 0, NULL, NULL, OPTION_HELP, 0, NULL, NULL },
 };
@@ -107,6 +120,7 @@ static const struct option table[] = {
 void run_options_print(void)
 {
 	printf("Usage: stet run --kernel FILE [OPTION]...\n"
+	       "       stet run --root DIR [OPTION]... -- COMMAND [ARGUMENT]...\n"
 	       "Boots a Linux kernel in a virtual machine whose memory is mapped beforehand.\n"
 	       "\n"
 	       "Options:\n");
@@ -117,7 +131,13 @@ void run_options_print(void)
 	       "On a terminal: Ctrl-a x ends the VM, Ctrl-a s prints statistics, Ctrl-a h helps,\n"
 	       "Ctrl-a a sends Ctrl-a. SIGTERM presses the power button; a second one ends the VM.\n"
 	       "\n"
-	       "Exit code: 0 guest powered off (or Ctrl-a x), 32 guest reset, 33 guest crashed,\n"
+	       "With --root the first of these is the kernel: --kernel, $STET_KERNEL, what\n"
+	       "tools/guest-kernel/build made, PREFIX/share/stet/vmlinux, /boot/vmlinuz-* (the newest).\n"
+	       "SIGINT, SIGTERM, SIGHUP and SIGQUIT go to the command; the third SIGINT or SIGQUIT, or\n"
+	       "the second of the others, ends the VM.\n"
+	       "\n"
+	       "Exit code: with --root the command's, 128+N where signal N killed it, 126 not executable,\n"
+	       "127 not found. Else: 0 guest powered off (or Ctrl-a x), 32 guest reset, 33 guest crashed,\n"
 	       "34 guest panicked, 1 error, 2 wrong usage, 128+N ended by signal N.\n");
 }
 
@@ -126,11 +146,33 @@ enum options_result run_options_parse(struct run_options *wanted, char **argumen
 {
 	*wanted = (struct run_options){
 		.cpus = 1,
-		.memory_bytes = UINT64_C(512) << 20,
+		.memory_bytes = RUN_MEMORY_DEFAULT,
 		.backing = STET_BACKING_AUTO,
 		.prefault = STET_PREFAULT_ON,
 		.boot = STET_BOOT_AUTO,
 		.log_level = STET_LOG_WARNING,
 	};
 	return options_parse(table, arguments, wanted, error);
+}
+
+const char *run_options_check(const struct run_options *options)
+{
+	if (options->root && !options->command)
+		return "--root needs a command: --root DIR -- COMMAND";
+	if (options->command && !options->root)
+		return "a command needs a tree to run on: --root DIR";
+	if (options->root && !options->command[0])
+		return "--root: there is no command behind --";
+	if (options->root && options->initrd)
+		return "--root makes the initrd: no --initrd with it";
+	if (!options->root && (options->workdir || options->env.count))
+		return "--workdir and --env are for a command: --root DIR";
+	if (options->workdir && options->workdir[0] != '/')
+		return "--workdir: a path in the guest begins with /";
+	if (!options->root && !options->kernel)
+		return "no kernel; say --kernel FILE";
+	/* stet why finds it in our arguments; a number would be taken for a process. */
+	if (options->name && options->name[strspn(options->name, "0123456789")] == 0)
+		return "--name: a name is not empty and not a number";
+	return NULL;
 }

@@ -11,6 +11,9 @@
 /* What every kernel is told, unless --cmdline says otherwise. */
 #define RUN_CMDLINE "reboot=k panic=-1"
 
+/* memory_bytes where --memory was not given. */
+#define RUN_MEMORY_DEFAULT UINT64_MAX
+
 /* Strings point into the arguments, NULL where an option was not given. */
 struct run_options {
 	const char *name;
@@ -29,6 +32,10 @@ struct run_options {
 	const char *console; /* "tty", "none" or "file:PATH" */
 	const char *hvc;     /* the same */
 	const char *stats;   /* "": not to a file */
+	const char *root;
+	const char *workdir;
+	struct option_list env;
+	char *const *command; /* ended by NULL */
 	bool json;
 	int log_level;
 	int verbose;
@@ -38,6 +45,9 @@ struct run_options {
 /* arguments are ended by NULL; error is filled on OPTIONS_WRONG. */
 enum options_result run_options_parse(struct run_options *wanted, char **arguments,
 				      struct options_error *error);
+
+/* What does not go together, or NULL. */
+const char *run_options_check(const struct run_options *options);
 
 /* The help, to standard output. */
 void run_options_print(void);
