@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Hostile drivers against every device, on both transports, for a minute each, with sanitizers in stet and good guests
-# beside them, in an emulated AMD host.
+# beside them, in an emulated AMD host; at the same time, good guests whose disks fail in the host.
 # Usage: test_hostile.sh [--here] [SECONDS [SEED]]
 # A seed that was printed repeats what the guests do. --here: on this machine's own /dev/kvm instead.
 set -euo pipefail
@@ -23,4 +23,5 @@ if [ -n "$here" ]; then
 	"$stage/hostile.sh" "$stage" "$seconds" "$seed"
 	exit
 fi
-run_inside hostile.sh --cpus 2 --memory 4G --tool ip --kernel-modules tun --time-limit 600 -- /share/stage "$seconds" "$seed"
+run_inside hostile.sh --cpus 2 --memory 4G --tool ip --tool dmsetup --kernel-modules "tun brd dm-mod sd_mod scsi_debug" \
+	--time-limit 600 -- /share/stage "$seconds" "$seed"

@@ -67,16 +67,17 @@ static bool transfer(struct device *device, uint32_t type, uint64_t sector, uint
 	return run(device, 0, &bytes) && (!status || complain(device, "reports an error"));
 }
 
+/* Reads anything, then writes, flushes and reads back. */
 static bool use_blk(struct device *device)
 {
 	uint64_t sectors = read_memory(device->config, 4) | read_memory(device->config + 4, 4)
 								    << 32;
-	uint64_t sector = below(sectors - DATA_BYTES / SECTOR_BYTES + 1);
+	uint64_t places = sectors - DATA_BYTES / SECTOR_BYTES + 1, sector = below(places);
 
 	for (unsigned int i = 0; i < DATA_BYTES; i += 8)
 		*(uint64_t *)(void *)(data + i) = chance();
-	if (!transfer(device, 1, sector, data) || !transfer(device, 4, 0, NULL) ||
-	    !transfer(device, 0, sector, copy))
+	if (!transfer(device, 0, below(places), copy) || !transfer(device, 1, sector, data) ||
+	    !transfer(device, 4, 0, NULL) || !transfer(device, 0, sector, copy))
 		return false;
 	return !memcmp(data, copy, DATA_BYTES) || complain(device, "read other than was written");
 }

@@ -10,6 +10,7 @@
  *
  *     seed=N    what is done follows from it (1)
  *     calm      good drivers only, each device in turn
+ *     patient   the same, and what does not work is counted: device:worked/failed/0
  */
 #include "attack.h"
 
@@ -73,10 +74,16 @@ static void report(const char *what, uint64_t rounds)
 	say("\r\n");
 }
 
-static void check(struct device *device)
+static void check(struct device *device, bool patient)
 {
-	if (!use(device))
+	bool works = use(device);
+
+	if (!works && !patient)
 		fail("is the device that does not work any more", device->id);
+	if (patient) {
+		device->sessions += works;
+		device->broken += !works;
+	}
 }
 
 void guest(const uint8_t *zero_page)
@@ -84,7 +91,8 @@ void guest(const uint8_t *zero_page)
 	const char *line = (const char *)(uintptr_t)(*(
 		const uint32_t *)(const void *)(zero_page + ZERO_PAGE_CMDLINE));
 	uint64_t seed = 1, rounds = 0, unused;
-	bool calm = find_word(line, "calm", &unused);
+	bool patient = find_word(line, "patient", &unused);
+	bool calm = patient || find_word(line, "calm", &unused);
 
 	find_word(line, "seed=", &seed);
 	machine_init(zero_page);
@@ -102,13 +110,13 @@ void guest(const uint8_t *zero_page)
 		if (!calm)
 			attack(device);
 		if (calm || one_in(CHECK_ONE_IN))
-			check(device);
+			check(device, patient);
 		if (++rounds % (calm ? REPORT_EVERY_CALM : REPORT_EVERY) == 0)
 			report(calm ? "calm: " : "hostile: ", rounds);
 	}
 	/* They are left as good drivers leave them. */
 	for (unsigned int i = 0; i < device_count; i++)
-		check(&devices[i]);
+		check(&devices[i], patient);
 	report("hostile: powered off after ", rounds);
 	power_off();
 }

@@ -168,12 +168,16 @@ judge()
 	fi
 }
 
-# What the kernel gathers into huge pages by itself is memory that nobody asked for (the guest's was asked for).
-[ $# -gt 0 ] && [ "$1" != /share/stage ] || echo madvise >/sys/kernel/mm/transparent_hugepage/enabled
-
 echo "# seed $seed"
 vms=''
 peers=''
+faults=''
+if [ "${1:-/share/stage}" = /share/stage ]; then
+	# What the kernel gathers into huge pages by itself is memory that nobody asked for (the guest's was asked for).
+	echo madvise >/sys/kernel/mm/transparent_hugepage/enabled
+	./disk_faults.sh "$seconds" >disk_faults.txt 2>&1 &
+	faults=$!
+fi
 start_all
 settle
 watch_all
@@ -194,4 +198,8 @@ kill $watchdog $peers 2>/dev/null || true
 for tap in $taps; do
 	/usr/sbin/ip link delete "$tap" || not_ok "the tap $tap is gone"
 done
+if [ -n "$faults" ]; then
+	wait "$faults" || failures=$((failures + 1))
+	cat disk_faults.txt
+fi
 [ "$failures" = 0 ]
