@@ -140,6 +140,7 @@ queues_in_use()
 		END { exit used != cpus }' interrupts.txt
 }
 
+check "the initial RAM disk checked the root file system" grep clean /run/initramfs/fsck.log
 look_at_disk vda root0 0
 look_at_disk vdb data0 0
 look_at_disk vdc checks 1
