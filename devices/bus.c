@@ -100,9 +100,10 @@ bool bus_read(struct bus *bus, uint64_t address, uint32_t size, void *data)
 	return true;
 }
 
-bool bus_write(struct bus *bus, uint64_t address, uint32_t size, const void *data)
+/* range is where bus_find() found it. */
+static bool write_range(struct bus *bus, struct bus_range *range, uint64_t address, uint32_t size,
+			const void *data)
 {
-	struct bus_range *range = bus_find(bus, address, size);
 	uint64_t value = 0;
 
 	if (!range) {
@@ -111,9 +112,26 @@ bool bus_write(struct bus *bus, uint64_t address, uint32_t size, const void *dat
 	}
 	memcpy(&value, data, size);
 	value = le64toh(value);
-	atomic_fetch_add_explicit(&range->writes, 1, memory_order_relaxed);
 	pthread_mutex_lock(&range->device->lock);
 	range->device->ops->write(range->device, address - range->base, size, value);
 	pthread_mutex_unlock(&range->device->lock);
 	return true;
+}
+
+bool bus_write(struct bus *bus, uint64_t address, uint32_t size, const void *data)
+{
+	struct bus_range *range = bus_find(bus, address, size);
+
+	if (range)
+		atomic_fetch_add_explicit(&range->writes, 1, memory_order_relaxed);
+	return write_range(bus, range, address, size, data);
+}
+
+bool bus_write_deferred(struct bus *bus, uint64_t address, uint32_t size, const void *data)
+{
+	struct bus_range *range = bus_find(bus, address, size);
+
+	if (range)
+		atomic_fetch_add_explicit(&range->deferred, 1, memory_order_relaxed);
+	return write_range(bus, range, address, size, data);
 }

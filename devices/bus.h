@@ -11,13 +11,15 @@
 
 #define BUS_RANGES_MAX 64
 
-/* The counts are of accesses that came to user space; read at any time, relaxed. */
+/* reads and writes count accesses that left the guest for user space, deferred the writes that came
+ * later without that; read at any time, relaxed. */
 struct bus_range {
 	uint64_t base;
 	uint64_t bytes;
 	struct device *device;
 	_Atomic uint64_t reads;
 	_Atomic uint64_t writes;
+	_Atomic uint64_t deferred;
 };
 
 /* One for ports, one for memory. Owner: the VM; it does not own the devices. Invariant: ranges are
@@ -46,5 +48,7 @@ void bus_freeze(struct bus *bus);
  */
 bool bus_read(struct bus *bus, uint64_t address, uint32_t size, void *data);
 bool bus_write(struct bus *bus, uint64_t address, uint32_t size, const void *data);
+/* A write that was made before (see vmm/deferred.h); any size up to 8 is judged here. */
+bool bus_write_deferred(struct bus *bus, uint64_t address, uint32_t size, const void *data);
 
 #endif

@@ -6,82 +6,57 @@
 
 #include "base/num.h"
 
-/* Message control is at the capability's third byte; enable and mask are in its upper half. */
+/* Message control is at the capability's third byte; its enable bit is in the upper half. */
 #define CONTROL_HIGH        (PCI_MSIX_FLAGS + 1)
 #define CONTROL_HIGH_ENABLE (PCI_MSIX_FLAGS_ENABLE >> 8)
-#define CONTROL_HIGH_MASK   (PCI_MSIX_FLAGS_MASKALL >> 8)
 
 void msix_init(struct msix *msix, const struct virtio_wiring *wiring, struct pci_function *function,
-	       uint16_t count, unsigned int bar, uint32_t table_offset, uint32_t pending_offset)
+	       uint16_t count, unsigned int range, uint32_t table_offset, uint32_t pending_offset)
 {
 	uint8_t capability[PCI_CAP_MSIX_SIZEOF] = { 0 };
+	uint32_t at;
 
 	store_le16(capability + PCI_MSIX_FLAGS, (uint16_t)(count - 1));
-	store_le32(capability + PCI_MSIX_TABLE, table_offset | bar);
-	store_le32(capability + PCI_MSIX_PBA, pending_offset | bar);
+	store_le32(capability + PCI_MSIX_TABLE, table_offset | range);
+	store_le32(capability + PCI_MSIX_PBA, pending_offset | range);
+	at = pci_function_add_capability(function, PCI_CAP_ID_MSIX, capability, sizeof(capability));
 	msix->wiring = wiring;
+	msix->control = function->config + at + CONTROL_HIGH;
 	msix->count = count;
-	msix->capability = pci_function_add_capability(function, PCI_CAP_ID_MSIX, capability,
-						       sizeof(capability));
-	function->writable[msix->capability + CONTROL_HIGH] =
-		CONTROL_HIGH_ENABLE | CONTROL_HIGH_MASK;
-	msix_reset(msix, function);
+	msix_reset(msix);
 }
 
-void msix_reset(struct msix *msix, struct pci_function *function)
+void msix_reset(struct msix *msix)
 {
-	msix->enabled = msix->masked = false;
-	function->config[msix->capability + CONTROL_HIGH] &=
-		(uint8_t) ~(CONTROL_HIGH_ENABLE | CONTROL_HIGH_MASK);
 	for (unsigned int i = 0; i < msix->count; i++)
 		msix->vectors[i] = (struct msix_vector){ .masked = true };
 }
 
-static bool deliverable(const struct msix *msix, const struct msix_vector *vector)
+bool msix_enabled(const struct msix *msix)
 {
-	return msix->enabled && !msix->masked && !vector->masked;
+	return *(const volatile uint8_t *)msix->control & CONTROL_HIGH_ENABLE;
 }
 
-/* Something about the vector changed: makes its route known, and sends what waited. */
-static void settle(struct msix *msix, uint32_t index)
+static void send(struct msix *msix, uint32_t index)
 {
 	struct msix_vector *vector = &msix->vectors[index];
 	const struct virtio_wiring *wiring = msix->wiring;
 
-	if (!deliverable(msix, vector))
-		return;
 	if (!vector->routed)
 		wiring->route(wiring->opaque, index, vector->address, vector->data);
 	vector->routed = true;
-	if (vector->pending)
-		wiring->interrupt(wiring->opaque, index);
 	vector->pending = false;
-}
-
-void msix_config_written(struct msix *msix, const struct pci_function *function)
-{
-	uint8_t control = function->config[msix->capability + CONTROL_HIGH];
-	bool enabled = control & CONTROL_HIGH_ENABLE;
-	bool masked = control & CONTROL_HIGH_MASK;
-
-	if (enabled == msix->enabled && masked == msix->masked)
-		return;
-	msix->enabled = enabled;
-	msix->masked = masked;
-	for (uint32_t i = 0; i < msix->count; i++)
-		settle(msix, i);
+	wiring->interrupt(wiring->opaque, index);
 }
 
 void msix_raise(struct msix *msix, uint32_t index)
 {
-	const struct virtio_wiring *wiring = msix->wiring;
-
-	if (index >= msix->count || !msix->enabled)
+	if (index >= msix->count || !msix_enabled(msix))
 		return;
-	if (deliverable(msix, &msix->vectors[index]))
-		wiring->interrupt(wiring->opaque, index);
-	else
+	if (msix->vectors[index].masked)
 		msix->vectors[index].pending = true;
+	else
+		send(msix, index);
 }
 
 /* ---- The table: double words, or two at once (6.8.2, "aligned DWORD or QWORD") ---- */
@@ -150,7 +125,8 @@ void msix_table_write(struct msix *msix, uint64_t offset, uint32_t size, uint64_
 	write_word(&msix->vectors[index], word, (uint32_t)value);
 	if (size == 8)
 		write_word(&msix->vectors[index], word + 4, (uint32_t)(value >> 32));
-	settle(msix, index);
+	if (msix->vectors[index].pending && !msix->vectors[index].masked && msix_enabled(msix))
+		send(msix, index);
 }
 
 void msix_pending_read(const struct msix *msix, uint64_t offset, uint32_t size, uint64_t *value)

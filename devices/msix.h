@@ -19,21 +19,27 @@ struct msix_vector {
 	bool routed; /* wiring->route() knows this address and data */
 };
 
-/* Part of a PCI function, under its lock. Table and pending bits are in a memory BAR of it. */
+/*
+ * Part of a PCI function, under its lock. Table and pending bits are in a memory range of it.
+ *
+ * Message control is memory that the guest writes without a word (see pci.h). Its enable bit is
+ * read when it matters. Its function mask is not looked at: an interrupt held back by it could not
+ * be sent when the guest takes it away, for nobody would know. Each vector's own mask, in the
+ * table, holds back as it must.
+ */
 struct msix {
 	const struct virtio_wiring *wiring;
-	uint32_t capability; /* offset in configuration space */
+	const uint8_t *control; /* upper byte of message control */
 	uint16_t count;
-	bool enabled, masked; /* message control */
 	struct msix_vector vectors[MSIX_VECTORS_MAX];
 };
 
-/* count is 1 to MSIX_VECTORS_MAX. */
+/* count is 1 to MSIX_VECTORS_MAX; range is the number of the memory range. */
 void msix_init(struct msix *msix, const struct virtio_wiring *wiring, struct pci_function *function,
-	       uint16_t count, unsigned int bar, uint32_t table_offset, uint32_t pending_offset);
-void msix_reset(struct msix *msix, struct pci_function *function);
-/* The function's configuration space was written: message control may have changed. */
-void msix_config_written(struct msix *msix, const struct pci_function *function);
+	       uint16_t count, unsigned int range, uint32_t table_offset, uint32_t pending_offset);
+void msix_reset(struct msix *msix);
+/* What the guest says now. */
+bool msix_enabled(const struct msix *msix);
 
 /* Offsets in the table and in the pending bits. What lies outside is nothing. */
 void msix_table_read(const struct msix *msix, uint64_t offset, uint32_t size, uint64_t *value);

@@ -1,44 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pci: one PCI bus without bridges: its configuration space as an ECAM window (PCI Express 4.0
- * section 7.2.2) and the functions on it. */
+/* pci: configuration space of the functions of one PCI bus without bridges, as memory of the guest
+ * (PCI Local Bus 3.0 chapter 6, PCI Express 4.0 sections 7.2.2 and 7.8.5). */
 #ifndef DEVICES_PCI_H
 #define DEVICES_PCI_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/error.h"
 #include "devices/device.h"
 
-#define PCI_SLOTS               32
-#define PCI_ECAM_BYTES          (UINT64_C(1) << 20) /* of one bus: what MCFG describes */
-#define PCI_ECAM_FUNCTION_SHIFT 12
-#define PCI_CONFIG_BYTES        256
-#define PCI_BARS                6
+#define PCI_SLOTS           32
+#define PCI_ECAM_BYTES      (UINT64_C(1) << 20) /* of one bus: what MCFG describes */
+#define PCI_ECAM_PAGE_BYTES (UINT64_C(1) << 12) /* a function's */
+#define PCI_FUNCTIONS       256                 /* 32 slots of 8; stet has function 0 of slots */
+#define PCI_CONFIG_BYTES    256
+#define PCI_CAP_EA          0x14 /* Enhanced Allocation */
+#define PCI_EA_ENTRIES_MAX  2
 
-/* A base address register. Fixed: a driver may size it, what else it writes is forgotten. */
-struct pci_bar {
-	uint64_t address; /* 0 with bytes 0: there is none */
-	uint64_t bytes;   /* a power of two */
-	bool port;        /* else 64-bit memory, which takes two registers */
+/*
+ * A range the function answers in, always, at a fixed place: told by Enhanced Allocation, which
+ * takes the place of a base address register of that number (that reads as zero).
+ */
+struct pci_range {
+	uint8_t number;
+	bool port; /* else memory below 4 GiB */
+	uint32_t address;
+	uint32_t bytes; /* a multiple of four */
 };
 
 /*
  * First member of a function. device is its window on the memory bus, with the lock that guards all
- * of it, configuration space included. Owner: the VM; the host bridge keeps a pointer only.
+ * of it but config.
+ *
+ * config is plain memory of the guest, in the ECAM window: neither a read nor a write of it leaves
+ * the guest. So no byte there is safe from the guest, nothing is told when it writes, and stet
+ * reads again only what is the guest's to say (MSI-X enable, see msix_enabled()).
  */
 struct pci_function {
 	struct device device;
-	uint8_t config[PCI_CONFIG_BYTES];
-	uint8_t writable[PCI_CONFIG_BYTES]; /* a bit each */
+	uint8_t *config;
 	uint16_t capability_end;
 	uint16_t capability_last;
-	uint8_t bar_sizing; /* registers that show the size, a bit each */
-	struct pci_bar bars[PCI_BARS];
-	/* After a write to configuration space changed or confirmed bytes. May be NULL. */
-	void (*config_written)(struct pci_function *function, uint32_t offset, uint32_t bytes);
-	/* Before a read, for bytes that are made when read. May be NULL. */
-	void (*config_reading)(struct pci_function *function, uint32_t offset, uint32_t bytes);
+	uint8_t initial[PCI_CONFIG_BYTES]; /* as at power-on */
 };
 
 struct pci_identity {
@@ -47,26 +50,29 @@ struct pci_identity {
 	uint32_t class_code; /* 24 bits: class, subclass, interface */
 };
 
-/* A type 0 header (PCI 3.0 section 6.1), without interrupt pin. */
+/* The window of one bus, PCI_ECAM_BYTES of zeroes, becomes that of one without functions: ones in
+ * each page that is looked at. */
+void pci_ecam_init(uint8_t *ecam);
+/* Whether an operating system looks at a function (slot * 8 + function) of a bus without functions
+ * of several parts. */
+bool pci_ecam_looked_at(unsigned int function);
+/* Where the configuration space of a slot's function 0 begins; slot is below PCI_SLOTS. */
+uint8_t *pci_ecam_page(uint8_t *ecam, unsigned int slot);
+
+/* A type 0 header (PCI 3.0 section 6.1), without interrupt pin and expansion ROM, in a page of
+ * ECAM that outlives the function. pci_function_done() ends its making. */
 void pci_function_init(struct pci_function *function, const struct device_ops *ops,
-		       const struct pci_identity *identity);
-/* index counts registers: a memory BAR takes index and index + 1. */
-void pci_function_set_bar(struct pci_function *function, unsigned int index,
-			  const struct pci_bar *bar);
+		       const struct pci_identity *identity, uint8_t *page);
 /* Appends a capability of bytes (with its two header bytes, which are filled in). Returns its
  * offset, at a multiple of four. */
 uint32_t pci_function_add_capability(struct pci_function *function, uint8_t id, const void *data,
 				     uint32_t bytes);
+/* Appends Enhanced Allocation; count is 1 to PCI_EA_ENTRIES_MAX. */
+void pci_function_add_ranges(struct pci_function *function, const struct pci_range *ranges,
+			     unsigned int count);
+void pci_function_done(struct pci_function *function);
 
-/* To its state at power-on: BARs where they are, decoding and bus mastering off. Under the lock. */
+/* To its state at power-on. */
 void pci_function_reset(struct pci_function *function);
-
-/* The host bridge: a device for the memory bus, at the ECAM window. Slot 0 is the bridge's own.
- * NULL where memory is short. Lock order: the bridge's, then the function's. */
-struct device *pci_host_create(void);
-/* Slots 1 to 31. Before the machine runs. -EBUSY where slot is taken, -EINVAL where there is none.
- */
-int pci_host_add(struct device *host, unsigned int slot, struct pci_function *function,
-		 struct error *error);
 
 #endif

@@ -153,6 +153,15 @@ struct virtio_doorbell {
 	uint32_t value;
 };
 
+/*
+ * Registers of a transport whose writes need not be seen when they are made, but in order and
+ * before any access that is not of such a range. Offsets in the transport's window.
+ */
+struct virtio_range {
+	uint64_t offset;
+	uint32_t bytes;
+};
+
 /* For vmm/plug: the doorbell of a queue rang. On the loop's thread; takes the lock. True where more
  * is to be done: ring it again (so that others get their turn). */
 bool virtio_kick(struct virtio *virtio, unsigned int queue);

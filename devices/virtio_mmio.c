@@ -4,6 +4,7 @@
 
 #include <linux/virtio_mmio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MAGIC   0x74726976 /* "virt" */
 #define VERSION 2
@@ -15,11 +16,27 @@ struct virtio_mmio {
 	struct virtio *virtio;
 	uint32_t offered_select, accepted_select, queue_select;
 	uint32_t interrupt_status;
+	uint32_t interrupt_seen; /* bits of it that the driver has read since they were set */
 };
 
 static struct virtio_mmio *to_mmio(struct device *device)
 {
 	return (struct virtio_mmio *)device;
+}
+
+static uint32_t read_interrupt_status(struct virtio_mmio *mmio)
+{
+	mmio->interrupt_seen = mmio->interrupt_status;
+	return mmio->interrupt_status;
+}
+
+/*
+ * An acknowledgement may come late (virtio_mmio_deferred()), after the same bit was set again: it
+ * is for what the driver had seen, and what it has not seen stays.
+ */
+static void acknowledge(struct virtio_mmio *mmio, uint32_t bits)
+{
+	mmio->interrupt_status &= ~(bits & mmio->interrupt_seen);
 }
 
 static uint32_t read_register(struct virtio_mmio *mmio, uint64_t offset)
@@ -43,7 +60,7 @@ static uint32_t read_register(struct virtio_mmio *mmio, uint64_t offset)
 	case VIRTIO_MMIO_QUEUE_READY:
 		return q && q->enabled;
 	case VIRTIO_MMIO_INTERRUPT_STATUS:
-		return mmio->interrupt_status;
+		return read_interrupt_status(mmio);
 	case VIRTIO_MMIO_STATUS:
 		return virtio->status;
 	case VIRTIO_MMIO_CONFIG_GENERATION:
@@ -138,7 +155,7 @@ static void write_register(struct virtio_mmio *mmio, uint64_t offset, uint32_t v
 			virtio->wiring.kick(virtio->wiring.opaque, value);
 		break;
 	case VIRTIO_MMIO_INTERRUPT_ACK:
-		mmio->interrupt_status &= ~value;
+		acknowledge(mmio, value);
 		break;
 	case VIRTIO_MMIO_STATUS:
 		if (!(value & 0xff))
@@ -168,6 +185,7 @@ static void raise(struct virtio_mmio *mmio, uint32_t cause)
 	const struct virtio_wiring *wiring = &mmio->virtio->wiring;
 
 	mmio->interrupt_status |= cause;
+	mmio->interrupt_seen &= ~cause;
 	wiring->interrupt(wiring->opaque, 0);
 }
 
@@ -233,4 +251,20 @@ void virtio_mmio_doorbell(unsigned int queue, struct virtio_doorbell *doorbell)
 		.match = true,
 		.value = queue,
 	};
+}
+
+/* Features, queues and the acknowledgement of an interrupt; not the status, see
+ * virtio_pci_deferred(), and not the doorbell. */
+void virtio_mmio_deferred(struct virtio_range ranges[VIRTIO_MMIO_DEFERRED])
+{
+	static const struct virtio_range deferred[VIRTIO_MMIO_DEFERRED] = {
+		{ VIRTIO_MMIO_DEVICE_FEATURES_SEL,
+		  VIRTIO_MMIO_DRIVER_FEATURES_SEL + 4 - VIRTIO_MMIO_DEVICE_FEATURES_SEL },
+		{ VIRTIO_MMIO_QUEUE_SEL, VIRTIO_MMIO_QUEUE_READY + 4 - VIRTIO_MMIO_QUEUE_SEL },
+		{ VIRTIO_MMIO_INTERRUPT_ACK, 4 },
+		{ VIRTIO_MMIO_QUEUE_DESC_LOW,
+		  VIRTIO_MMIO_QUEUE_USED_HIGH + 4 - VIRTIO_MMIO_QUEUE_DESC_LOW },
+	};
+
+	memcpy(ranges, deferred, sizeof(deferred));
 }

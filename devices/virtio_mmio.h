@@ -18,4 +18,8 @@ struct device *virtio_mmio_create(struct virtio *virtio, const struct virtio_wir
 /* QueueNotify with the queue's number as the value to match; address is an offset. */
 void virtio_mmio_doorbell(unsigned int queue, struct virtio_doorbell *doorbell);
 
+/* Where writes may wait for the next access (see virtio_range). */
+#define VIRTIO_MMIO_DEFERRED 4
+void virtio_mmio_deferred(struct virtio_range ranges[VIRTIO_MMIO_DEFERRED]);
+
 #endif

@@ -3,6 +3,7 @@
  * 4.1). */
 #include "devices/virtio_pci.h"
 
+#include <linux/pci_regs.h>
 #include <linux/virtio_pci.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -15,8 +16,8 @@
 #define DEVICE_ID_FIRST 0x1040 /* and the type's id */
 #define REVISION_MODERN 1
 
-#define MEMORY_BAR 0
-#define PORT_BAR   2
+#define MEMORY_RANGE 0
+#define PORT_RANGE   2
 
 #define ISR_QUEUE  1
 #define ISR_CONFIG 2
@@ -31,8 +32,8 @@ struct virtio_pci {
 	uint16_t config_vector;
 	uint16_t queue_vectors[VIRTIO_QUEUES_MAX];
 	uint8_t isr;
-	uint32_t access_capability; /* VIRTIO_PCI_CAP_PCI_CFG, in configuration space */
-	bool notify_ports;
+	uint64_t bar_gpa;
+	uint16_t notify_port; /* 0: doorbells are in memory */
 };
 
 static struct virtio_pci *to_pci(struct device *device)
@@ -270,60 +271,8 @@ static void virtio_pci_write(struct device *device, uint64_t offset, uint32_t si
 
 /* ---- Configuration space ---- */
 
-/* VIRTIO_PCI_CAP_PCI_CFG (4.1.4.9): a window for those who cannot map the BAR. False where what it
- * points to is not in the memory BAR. */
-static bool access_window(const struct virtio_pci *pci, uint32_t *offset, uint32_t *bytes)
-{
-	const uint8_t *capability = pci->function.config + pci->access_capability;
-
-	*offset = load_le32(capability + VIRTIO_PCI_CAP_OFFSET);
-	*bytes = load_le32(capability + VIRTIO_PCI_CAP_LENGTH);
-	return capability[VIRTIO_PCI_CAP_BAR] == MEMORY_BAR &&
-	       (*bytes == 1 || *bytes == 2 || *bytes == 4) && *offset % *bytes == 0 &&
-	       num_within(*offset, *bytes, VIRTIO_PCI_BYTES);
-}
-
-static bool is_access_data(const struct virtio_pci *pci, uint32_t offset)
-{
-	uint32_t data = pci->access_capability + offsetof(struct virtio_pci_cfg_cap, pci_cfg_data);
-
-	return offset >= data && offset < data + 4;
-}
-
-static void config_written(struct pci_function *function, uint32_t offset, uint32_t bytes)
-{
-	struct virtio_pci *pci = to_pci(&function->device);
-	uint32_t at, count;
-
-	(void)bytes; /* aligned: it lies in one double word */
-	msix_config_written(&pci->msix, function);
-	if (is_access_data(pci, offset) && access_window(pci, &at, &count)) {
-		uint32_t data =
-			pci->access_capability + offsetof(struct virtio_pci_cfg_cap, pci_cfg_data);
-		uint32_t value = load_le32(function->config + data);
-
-		virtio_pci_write(&function->device, at, count,
-				 count == 4 ? value : value & ((1u << 8 * count) - 1));
-	}
-}
-
-static void config_reading(struct pci_function *function, uint32_t offset, uint32_t bytes)
-{
-	struct virtio_pci *pci = to_pci(&function->device);
-	uint64_t value = UINT64_MAX;
-	uint32_t at, count;
-
-	(void)bytes;
-	if (!is_access_data(pci, offset) || !access_window(pci, &at, &count))
-		return;
-	virtio_pci_read(&function->device, at, count, &value);
-	store_le32(function->config + pci->access_capability +
-			   offsetof(struct virtio_pci_cfg_cap, pci_cfg_data),
-		   (uint32_t)value);
-}
-
-static uint32_t add_structure(struct virtio_pci *pci, uint8_t type, uint8_t bar, uint32_t offset,
-			      uint32_t bytes, uint32_t extra, uint32_t extra_bytes)
+static void add_structure(struct virtio_pci *pci, uint8_t type, uint8_t bar, uint32_t offset,
+			  uint32_t bytes, uint32_t extra, uint32_t extra_bytes)
 {
 	uint8_t capability[sizeof(struct virtio_pci_cap) + 4] = { 0 };
 	uint32_t length = (uint32_t)sizeof(struct virtio_pci_cap) + extra_bytes;
@@ -334,42 +283,47 @@ static uint32_t add_structure(struct virtio_pci *pci, uint8_t type, uint8_t bar,
 	store_le32(capability + VIRTIO_PCI_CAP_OFFSET, offset);
 	store_le32(capability + VIRTIO_PCI_CAP_LENGTH, bytes);
 	store_le32(capability + VIRTIO_PCI_NOTIFY_CAP_MULT, extra);
-	return pci_function_add_capability(&pci->function, 0x09, capability, length);
+	pci_function_add_capability(&pci->function, PCI_CAP_ID_VNDR, capability, length);
 }
 
-/* 4.1.4: where everything is. */
+/*
+ * 4.1.4: where everything is. VIRTIO_PCI_CAP_PCI_CFG, a window to the memory range in configuration
+ * space (4.1.4.9), is not there though the standard wants one: it would have to act when it is
+ * written, and configuration space is memory. It is for firmware that cannot map the range.
+ */
 static void add_capabilities(struct virtio_pci *pci)
 {
 	uint32_t doorbells = pci->virtio->queue_count * VIRTIO_PCI_NOTIFY_STRIDE;
 	uint32_t config_bytes = pci->virtio->type->config_bytes;
-	uint8_t *writable;
+	const struct pci_range ranges[] = {
+		{ MEMORY_RANGE, false, (uint32_t)pci->bar_gpa, VIRTIO_PCI_BYTES },
+		{ PORT_RANGE, true, pci->notify_port, VIRTIO_PCI_NOTIFY_PORTS },
+	};
 
+	pci_function_add_ranges(&pci->function, ranges, pci->notify_port ? 2 : 1);
 	msix_init(&pci->msix, &pci->virtio->wiring, &pci->function,
-		  (uint16_t)(pci->virtio->queue_count + 1), MEMORY_BAR, VIRTIO_PCI_AT_MSIX_TABLE,
+		  (uint16_t)(pci->virtio->queue_count + 1), MEMORY_RANGE, VIRTIO_PCI_AT_MSIX_TABLE,
 		  VIRTIO_PCI_AT_MSIX_PENDING);
-	add_structure(pci, VIRTIO_PCI_CAP_COMMON_CFG, MEMORY_BAR, VIRTIO_PCI_AT_COMMON,
+	add_structure(pci, VIRTIO_PCI_CAP_COMMON_CFG, MEMORY_RANGE, VIRTIO_PCI_AT_COMMON,
 		      sizeof(struct virtio_pci_common_cfg), 0, 0);
-	add_structure(pci, VIRTIO_PCI_CAP_ISR_CFG, MEMORY_BAR, VIRTIO_PCI_AT_ISR, 1, 0, 0);
+	add_structure(pci, VIRTIO_PCI_CAP_ISR_CFG, MEMORY_RANGE, VIRTIO_PCI_AT_ISR, 1, 0, 0);
 	if (config_bytes)
-		add_structure(pci, VIRTIO_PCI_CAP_DEVICE_CFG, MEMORY_BAR, VIRTIO_PCI_AT_DEVICE,
+		add_structure(pci, VIRTIO_PCI_CAP_DEVICE_CFG, MEMORY_RANGE, VIRTIO_PCI_AT_DEVICE,
 			      config_bytes, 0, 0);
-	if (pci->notify_ports)
-		add_structure(pci, VIRTIO_PCI_CAP_NOTIFY_CFG, PORT_BAR, 0, doorbells,
+	if (pci->notify_port)
+		add_structure(pci, VIRTIO_PCI_CAP_NOTIFY_CFG, PORT_RANGE, 0, doorbells,
 			      VIRTIO_PCI_NOTIFY_STRIDE, 4);
 	else
-		add_structure(pci, VIRTIO_PCI_CAP_NOTIFY_CFG, MEMORY_BAR, VIRTIO_PCI_AT_NOTIFY,
+		add_structure(pci, VIRTIO_PCI_CAP_NOTIFY_CFG, MEMORY_RANGE, VIRTIO_PCI_AT_NOTIFY,
 			      doorbells, VIRTIO_PCI_NOTIFY_STRIDE, 4);
-	pci->access_capability = add_structure(pci, VIRTIO_PCI_CAP_PCI_CFG, MEMORY_BAR, 0, 0, 0, 4);
-	writable = pci->function.writable + pci->access_capability;
-	writable[VIRTIO_PCI_CAP_BAR] = 0xff;
-	memset(writable + VIRTIO_PCI_CAP_OFFSET, 0xff, 12); /* offset, length, data */
+	pci_function_done(&pci->function);
 }
 
 /* ---- Interrupts ---- */
 
 static void raise(struct virtio_pci *pci, uint16_t vector, uint8_t cause)
 {
-	if (pci->msix.enabled)
+	if (msix_enabled(&pci->msix))
 		msix_raise(&pci->msix, vector);
 	else
 		pci->isr |= cause;
@@ -398,7 +352,7 @@ static void virtio_pci_reset(struct device *device)
 	pci->offered_select = pci->accepted_select = 0;
 	pci->queue_select = 0;
 	write_status(pci, 0);
-	msix_reset(&pci->msix, &pci->function);
+	msix_reset(&pci->msix);
 	pci_function_reset(&pci->function);
 }
 
@@ -419,21 +373,6 @@ static const struct device_ops virtio_pci_ops = {
 	.destroy = virtio_pci_destroy,
 };
 
-static void set_bars(struct virtio_pci *pci, const struct virtio_pci_setup *setup)
-{
-	const struct pci_bar memory = { .address = setup->bar_gpa, .bytes = VIRTIO_PCI_BYTES };
-	const struct pci_bar ports = {
-		.address = setup->notify_port,
-		.bytes = VIRTIO_PCI_NOTIFY_PORTS,
-		.port = true,
-	};
-
-	pci_function_set_bar(&pci->function, MEMORY_BAR, &memory);
-	pci->notify_ports = setup->notify_port;
-	if (pci->notify_ports)
-		pci_function_set_bar(&pci->function, PORT_BAR, &ports);
-}
-
 struct pci_function *virtio_pci_create(struct virtio *virtio, const struct virtio_pci_setup *setup)
 {
 	struct virtio_pci *pci = calloc(1, sizeof(*pci));
@@ -453,27 +392,50 @@ struct pci_function *virtio_pci_create(struct virtio *virtio, const struct virti
 
 	if (!pci)
 		return NULL;
-	pci_function_init(&pci->function, &virtio_pci_ops, &identity);
+	pci_function_init(&pci->function, &virtio_pci_ops, &identity, setup->config_page);
 	pci->virtio = virtio;
 	virtio_attach(virtio, &pci->function.device.lock, &front, &setup->wiring);
-	set_bars(pci, setup);
+	pci->bar_gpa = setup->bar_gpa;
+	pci->notify_port = setup->notify_port;
 	add_capabilities(pci);
 	forget_driver(pci);
-	pci->function.config_written = config_written;
-	pci->function.config_reading = config_reading;
 	return &pci->function;
 }
 
 void virtio_pci_doorbell(const struct pci_function *function, unsigned int queue,
 			 struct virtio_doorbell *doorbell)
 {
-	const struct pci_bar *ports = &function->bars[PORT_BAR];
-	const struct pci_bar *memory = &function->bars[MEMORY_BAR];
+	const struct virtio_pci *pci = (const struct virtio_pci *)function;
 	uint64_t offset = (uint64_t)queue * VIRTIO_PCI_NOTIFY_STRIDE;
 
 	*doorbell = (struct virtio_doorbell){
-		.port = ports->bytes,
-		.address = ports->bytes ? ports->address + offset
-					: memory->address + VIRTIO_PCI_AT_NOTIFY + offset,
+		.port = pci->notify_port,
+		.address = pci->notify_port ? pci->notify_port + offset
+					    : pci->bar_gpa + VIRTIO_PCI_AT_NOTIFY + offset,
 	};
+}
+
+/*
+ * Feature and queue registers, and in the MSI-X table address and data of each vector. Not the
+ * status: DRIVER_OK and resets act at once, and by then all that came before them is in place. Not
+ * the vectors' masks: an interrupt may wait for them. What the driver may still change later
+ * (vectors of queues) it reads back, and a vector's message it changes while masked.
+ */
+unsigned int virtio_pci_deferred(const struct pci_function *function,
+				 struct virtio_range ranges[VIRTIO_PCI_DEFERRED_MAX])
+{
+	const struct virtio_pci *pci = (const struct virtio_pci *)function;
+	unsigned int count = 0;
+
+	ranges[count++] = (struct virtio_range){ VIRTIO_PCI_AT_COMMON, VIRTIO_PCI_COMMON_STATUS };
+	ranges[count++] = (struct virtio_range){
+		VIRTIO_PCI_AT_COMMON + VIRTIO_PCI_COMMON_Q_SELECT,
+		sizeof(struct virtio_pci_common_cfg) - VIRTIO_PCI_COMMON_Q_SELECT,
+	};
+	for (uint32_t i = 0; i < pci->msix.count; i++)
+		ranges[count++] = (struct virtio_range){
+			VIRTIO_PCI_AT_MSIX_TABLE + i * MSIX_ENTRY_BYTES,
+			PCI_MSIX_ENTRY_VECTOR_CTRL,
+		};
+	return count;
 }

@@ -4,6 +4,7 @@
 #include "vmm/exit.h"
 
 #include "base/num.h"
+#include "vmm/deferred.h"
 #include "vmm/kvm.h"
 
 typedef enum exit_verdict exit_handler(const struct exit_target *target,
@@ -13,6 +14,13 @@ static enum exit_verdict crash(const char **why, const char *text)
 {
 	*why = text;
 	return EXIT_CRASH;
+}
+
+/* What was written before this access comes first. */
+static void drain(const struct exit_target *target)
+{
+	if (target->deferred)
+		deferred_drain(target->deferred);
 }
 
 /* The page's head is read once: data that (against the document) lies over it must not change a
@@ -31,6 +39,7 @@ static enum exit_verdict exit_io(const struct exit_target *target, const struct 
 		return crash(why, "KVM reported a port access of neither 1, 2 nor 4 bytes");
 	if (!num_within(offset, (uint64_t)size * count, page->bytes))
 		return crash(why, "KVM placed port data outside the vCPU's page");
+	drain(target);
 	data = (uint8_t *)page->run + offset;
 	for (uint32_t i = 0; i < count; i++, data += size) {
 		if (out)
@@ -48,6 +57,7 @@ static enum exit_verdict exit_mmio(const struct exit_target *target, const struc
 
 	if (run->mmio.len > sizeof(run->mmio.data))
 		return crash(why, "KVM reported a memory access of more than 8 bytes");
+	drain(target);
 	if (run->mmio.is_write)
 		bus_write(target->mmio, run->mmio.phys_addr, run->mmio.len, run->mmio.data);
 	else

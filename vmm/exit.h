@@ -10,6 +10,8 @@
 
 #include "devices/bus.h"
 
+struct deferred;
+
 /* Reasons from 0 to EXIT_REASONS - 1 are counted each; what is beyond is counted with
  * KVM_EXIT_UNKNOWN. */
 #define EXIT_REASONS 48
@@ -18,6 +20,7 @@
 struct exit_target {
 	struct bus *pio;
 	struct bus *mmio;
+	struct deferred *deferred; /* handled before each access; NULL: there are none */
 };
 
 enum exit_verdict {

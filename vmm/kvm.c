@@ -121,28 +121,21 @@ int kvm_ioeventfd(int vm_fd, const struct kvm_ioeventfd *doorbell)
 	return kvm_ioctl(vm_fd, KVM_IOEVENTFD, (void *)doorbell);
 }
 
-static int set_slot(int vm_fd, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t bytes,
-		    void *host)
+int kvm_defer_writes(int vm_fd, const struct kvm_coalesced_mmio_zone *zone)
+{
+	return kvm_ioctl(vm_fd, KVM_REGISTER_COALESCED_MMIO, (void *)zone);
+}
+
+int kvm_set_slot(int vm_fd, uint32_t slot, uint64_t gpa, uint64_t bytes, void *host)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = slot,
-		.flags = flags,
 		.guest_phys_addr = gpa,
 		.memory_size = bytes,
 		.userspace_addr = (uint64_t)(uintptr_t)host,
 	};
 
 	return kvm_ioctl(vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
-}
-
-int kvm_set_slot(int vm_fd, uint32_t slot, uint64_t gpa, uint64_t bytes, void *host)
-{
-	return set_slot(vm_fd, slot, 0, gpa, bytes, host);
-}
-
-int kvm_set_readonly_slot(int vm_fd, uint32_t slot, uint64_t gpa, uint64_t bytes, void *host)
-{
-	return set_slot(vm_fd, slot, KVM_MEM_READONLY, gpa, bytes, host);
 }
 
 int kvm_create_vcpu(int vm_fd, uint32_t id)

@@ -55,9 +55,9 @@ int kvm_signal_msi(int vm_fd, uint64_t address, uint32_t data);
 /* From now on a guest's write that fits doorbell signals its descriptor and does not leave the
  * kernel (KVM API document, 4.59). */
 int kvm_ioeventfd(int vm_fd, const struct kvm_ioeventfd *doorbell);
+/* From now on writes in the zone wait in the VM's ring (KVM API document, 4.116). */
+int kvm_defer_writes(int vm_fd, const struct kvm_coalesced_mmio_zone *zone);
 int kvm_set_slot(int vm_fd, uint32_t slot, uint64_t gpa, uint64_t bytes, void *host);
-/* The same, but the guest's writes leave it as MMIO. */
-int kvm_set_readonly_slot(int vm_fd, uint32_t slot, uint64_t gpa, uint64_t bytes, void *host);
 int kvm_create_vcpu(int vm_fd, uint32_t id);
 /* The binary statistics' descriptor of a VM or vCPU (KVM API document, 4.133). */
 int kvm_stats_fd(int vm_or_vcpu_fd);

@@ -23,8 +23,8 @@ void plug_fini(struct plug *plug)
 		device_destroy(plug->devices[--plug->device_count]);
 	while (plug->virtio_count)
 		plug_virtio_free(plug->virtio[--plug->virtio_count]);
-	if (plug->absent)
-		munmap(plug->absent, LAYOUT_PCI_ECAM_BYTES);
+	if (plug->ecam)
+		munmap(plug->ecam, LAYOUT_PCI_ECAM_BYTES);
 }
 
 static void set_irq(void *opaque, unsigned int gsi, bool level)

@@ -27,9 +27,7 @@ struct plug {
 	struct device *devices[PLUG_DEVICES_MAX];
 	uint32_t virtio_count;
 	struct plug_virtio *virtio[PLUG_VIRTIO_MAX];
-	struct device *pci_host; /* NULL: no PCI bus */
-	uint32_t pci_slots;      /* taken, the bridge's own included */
-	uint8_t *absent;         /* host memory of ones, or NULL */
+	uint8_t *ecam; /* configuration space of the PCI bus, guest memory; NULL: there is none */
 	/* Ranges a guest touches that are not RAM: made ready in stage 2, too. */
 	uint32_t window_count;
 	struct layout_range windows[PLUG_WINDOWS_MAX];
@@ -53,15 +51,12 @@ int plug_own(struct plug *plug, struct device *device, struct error *error);
  */
 int plug_virtio_mmio(struct plug *plug, struct virtio *virtio, struct error *error);
 
-/* The same in front of the PCI transport: the next slot of bus 0, which comes with the first
+/* The same in front of the PCI transport: the next slot of the bus, which comes with the first
  * device. */
 int plug_virtio_pci(struct plug *plug, struct virtio *virtio, struct error *error);
 
-/*
- * The bus is complete: where no function is, configuration space becomes read-only memory of ones
- * (a slot of KVM's), so that looking for devices there leaves the guest no more. Before stage 2 is
- * made ready.
- */
+/* The bus is complete: its configuration space becomes memory of the guest, a slot of KVM's. Before
+ * stage 2 is made ready. */
 int plug_close_pci(struct plug *plug, uint32_t memory_slot, struct error *error);
 
 /* plug_own(), and its place among the I/O ports. */

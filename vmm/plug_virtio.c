@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "devices/virtio_mmio.h"
 #include "devices/virtio_pci.h"
+#include "vmm/deferred.h"
 #include "vmm/kvm.h"
 
 /* Longer than storage that works takes for what is in flight. */
@@ -158,6 +159,15 @@ static int give_up(struct plug_virtio *plugged, struct virtio *virtio, struct er
 	return error_set(error, ENOMEM, "no memory for a device");
 }
 
+static void defer_mmio(int vm_fd, uint64_t base)
+{
+	struct virtio_range ranges[VIRTIO_MMIO_DEFERRED];
+
+	virtio_mmio_deferred(ranges);
+	for (unsigned int i = 0; i < VIRTIO_MMIO_DEFERRED; i++)
+		deferred_add(vm_fd, false, base + ranges[i].offset, ranges[i].bytes);
+}
+
 int plug_virtio_mmio(struct plug *plug, struct virtio *virtio, struct error *error)
 {
 	uint32_t place = plug->virtio_count;
@@ -183,6 +193,8 @@ int plug_virtio_mmio(struct plug *plug, struct virtio *virtio, struct error *err
 	ret = plug_own(plug, device, error);
 	if (!ret)
 		ret = bus_add(&plug->mmio, base, VIRTIO_MMIO_BYTES, device, error);
+	if (!ret)
+		defer_mmio(plug->vm_fd, base);
 	for (uint32_t i = 0; !ret && i < plugged->doorbell_count; i++) {
 		struct virtio_doorbell where;
 
@@ -215,24 +227,24 @@ static void wired_message(void *opaque, unsigned int vector)
 _Static_assert(PLUG_VIRTIO_MAX *VIRTIO_PCI_NOTIFY_PORTS <= LAYOUT_PCI_PORT_COUNT,
 	       "each function has ports of its own");
 
-/* Each function's configuration space has 8 functions' room: a slot's. */
-#define SLOT_ECAM_BYTES (8 * LAYOUT_PAGE_BYTES)
+_Static_assert(PLUG_VIRTIO_MAX <= PCI_SLOTS, "each function has a slot of its own");
+_Static_assert(LAYOUT_PCI_ECAM_BYTES == PCI_ECAM_BYTES, "one bus");
 
 static int add_pci_bus(struct plug *plug, struct error *error)
 {
-	int ret;
+	void *ecam;
 
-	if (plug->pci_host)
+	if (plug->ecam)
 		return 0;
-	plug->pci_host = pci_host_create();
-	ret = plug_own(plug, plug->pci_host, error);
-	if (ret) {
-		plug->pci_host = NULL;
-		return ret;
-	}
-	plug->pci_slots = 1;
-	add_window(plug, LAYOUT_PCI_ECAM, LAYOUT_PAGE_BYTES);
-	return bus_add(&plug->mmio, LAYOUT_PCI_ECAM, LAYOUT_PCI_ECAM_BYTES, plug->pci_host, error);
+	ecam = mmap(NULL, LAYOUT_PCI_ECAM_BYTES, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (ecam == MAP_FAILED)
+		return error_set(error, errno, "no memory for the PCI bus: %s", error_name(errno));
+	plug->ecam = ecam;
+	madvise(ecam, LAYOUT_PCI_ECAM_BYTES, MADV_NOHUGEPAGE);
+	madvise(ecam, LAYOUT_PCI_ECAM_BYTES, MADV_DONTFORK);
+	pci_ecam_init(ecam);
+	return 0;
 }
 
 /*
@@ -250,36 +262,46 @@ static bool ports_are_cheaper(void)
 	       memcmp(name, intel, sizeof(name)) != 0;
 }
 
+static void defer_pci(int vm_fd, uint64_t base, const struct pci_function *function)
+{
+	struct virtio_range ranges[VIRTIO_PCI_DEFERRED_MAX];
+	unsigned int count = virtio_pci_deferred(function, ranges);
+
+	for (unsigned int i = 0; i < count; i++)
+		deferred_add(vm_fd, false, base + ranges[i].offset, ranges[i].bytes);
+}
+
 int plug_virtio_pci(struct plug *plug, struct virtio *virtio, struct error *error)
 {
-	uint64_t base = LAYOUT_PCI_BAR_BASE + plug->virtio_count * (uint64_t)VIRTIO_PCI_BYTES;
-	uint32_t ports = LAYOUT_PCI_PORT_BASE + plug->virtio_count * VIRTIO_PCI_NOTIFY_PORTS;
+	uint32_t slot = plug->virtio_count;
+	uint64_t base = LAYOUT_PCI_BAR_BASE + slot * (uint64_t)VIRTIO_PCI_BYTES;
+	uint32_t ports = LAYOUT_PCI_PORT_BASE + slot * VIRTIO_PCI_NOTIFY_PORTS;
 	struct virtio_pci_setup setup = {
 		.bar_gpa = base,
 		.notify_port = ports_are_cheaper() ? (uint16_t)ports : 0,
 		.wiring = { .interrupt = wired_message, .route = wired_route, .kick = wired_kick },
 	};
 	struct plug_virtio *plugged = begin(plug, virtio, PLUG_VIRTIO_MAX, error);
-	struct pci_function *function;
+	struct pci_function *function = NULL;
 	int ret;
 
 	if (!plugged)
 		return -ENOMEM;
-	setup.wiring.opaque = plugged;
-	function = virtio_pci_create(virtio, &setup);
+	ret = add_pci_bus(plug, error);
+	if (!ret) {
+		setup.wiring.opaque = plugged;
+		setup.config_page = pci_ecam_page(plug->ecam, slot);
+		function = virtio_pci_create(virtio, &setup);
+	}
 	if (!function)
 		return give_up(plugged, virtio, error);
 	plug->virtio[plug->virtio_count++] = plugged;
 	ret = plug_own(plug, &function->device, error);
 	if (!ret)
-		ret = add_pci_bus(plug, error);
-	if (!ret)
 		ret = bus_add(&plug->mmio, base, VIRTIO_PCI_BYTES, &function->device, error);
 	if (!ret)
-		ret = pci_host_add(plug->pci_host, plug->pci_slots, function, error);
+		defer_pci(plug->vm_fd, base, function);
 	add_window(plug, base, VIRTIO_PCI_BYTES);
-	add_window(plug, LAYOUT_PCI_ECAM + plug->pci_slots * SLOT_ECAM_BYTES, LAYOUT_PAGE_BYTES);
-	plug->pci_slots++;
 	for (uint32_t i = 0; !ret && i < plugged->doorbell_count; i++) {
 		struct virtio_doorbell where;
 
@@ -290,36 +312,23 @@ int plug_virtio_pci(struct plug *plug, struct virtio *virtio, struct error *erro
 }
 
 /*
- * Only where no function is: a function's page cannot be read-only memory as well, for KVM counts
- * each write to such memory as a stage-2 fault (measured: 35 of them in a boot), and drivers do
- * write to configuration space.
+ * Written to as well as read: KVM counts a write to read-only memory as a stage-2 fault (measured:
+ * 35 of them in a boot).
  */
 int plug_close_pci(struct plug *plug, uint32_t memory_slot, struct error *error)
 {
-	uint64_t offset = plug->pci_slots * SLOT_ECAM_BYTES;
 	int ret;
 
-	if (!plug->pci_host || offset >= LAYOUT_PCI_ECAM_BYTES)
+	if (!plug->ecam)
 		return 0;
-	plug->absent = mmap(NULL, LAYOUT_PCI_ECAM_BYTES, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (plug->absent == MAP_FAILED) {
-		plug->absent = NULL;
-		return error_set(error, errno, "no memory for the empty part of the PCI bus: %s",
-				 error_name(errno));
-	}
-	madvise(plug->absent, LAYOUT_PCI_ECAM_BYTES, MADV_NOHUGEPAGE);
-	madvise(plug->absent, LAYOUT_PCI_ECAM_BYTES, MADV_DONTFORK);
-	/* Function 0 of a slot tells whether the others are to be looked at: only its page is ever
-	 * read. */
-	for (uint64_t at = offset; at < LAYOUT_PCI_ECAM_BYTES; at += SLOT_ECAM_BYTES) {
-		memset(plug->absent + at, 0xff, LAYOUT_PAGE_BYTES);
-		add_window(plug, LAYOUT_PCI_ECAM + at, LAYOUT_PAGE_BYTES);
-	}
-	ret = kvm_set_readonly_slot(plug->vm_fd, memory_slot, LAYOUT_PCI_ECAM + offset,
-				    LAYOUT_PCI_ECAM_BYTES - offset, plug->absent + offset);
+	for (uint32_t i = 0; i < PCI_FUNCTIONS; i++)
+		if (pci_ecam_looked_at(i))
+			add_window(plug, LAYOUT_PCI_ECAM + i * PCI_ECAM_PAGE_BYTES,
+				   LAYOUT_PAGE_BYTES);
+	ret = kvm_set_slot(plug->vm_fd, memory_slot, LAYOUT_PCI_ECAM, LAYOUT_PCI_ECAM_BYTES,
+			   plug->ecam);
 	if (ret)
-		return error_set(error, -ret, "KVM does not take the empty part of the PCI bus: %s",
+		return error_set(error, -ret, "KVM does not take the PCI bus as memory: %s",
 				 error_name(-ret));
 	return 0;
 }

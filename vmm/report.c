@@ -143,6 +143,8 @@ static void json_bus(struct text *text, const struct bus *bus)
 		json_u64(text, "reads", atomic_load_explicit(&range->reads, memory_order_relaxed));
 		json_u64(text, "writes",
 			 atomic_load_explicit(&range->writes, memory_order_relaxed));
+		json_u64(text, "deferred",
+			 atomic_load_explicit(&range->deferred, memory_order_relaxed));
 		json_end_object(text);
 	}
 }

@@ -227,6 +227,8 @@ int start_devices(struct stet_vm *vm, const struct stet_config *config, struct e
 	}
 	if (!ret && virtio_devices_count(config))
 		ret = virtio_devices_add(vm, config, error);
+	/* The clock's index: it matters with the next access of the data port. */
+	deferred_add(vm->vm_fd, true, LAYOUT_PORT_RTC, 1);
 	bus_freeze(&plug->pio);
 	bus_freeze(&plug->mmio);
 	return ret;
@@ -244,6 +246,8 @@ static int create_vcpus(struct stet_vm *vm, struct error *error)
 		if (ret)
 			return ret;
 	}
+	deferred_attach(&vm->deferred, vm->vcpus[0].page.run, vm->vcpus[0].page.bytes,
+			(uint32_t)kvm_check(vm->kvm_fd, KVM_CAP_COALESCED_MMIO));
 	return 0;
 }
 

@@ -335,8 +335,8 @@ static int load(struct stet_vm *vm, const struct stet_config *config,
 	const struct acpi_machine machine = {
 		.vcpu_count = config->vcpu_count,
 		.serial = vm->console != NULL,
-		.pci = vm->plug.pci_host != NULL,
-		.virtio_mmio_count = vm->plug.pci_host ? 0 : vm->plug.virtio_count,
+		.pci = vm->plug.ecam != NULL,
+		.virtio_mmio_count = vm->plug.ecam ? 0 : vm->plug.virtio_count,
 	};
 	int ret = boot_load(&vm->ram, source, &vm->image, error);
 
@@ -368,11 +368,12 @@ static struct stet_vm *new_vm(const struct stet_config *config)
 	vm->kick_signal = config->kick_signal ? config->kick_signal : SIGRTMIN;
 	vm->count_notifier = config->count_invalidations;
 	vm->notifier.why = "not asked for";
-	vm->exit_target = (struct exit_target){ &vm->plug.pio, &vm->plug.mmio };
+	vm->exit_target = (struct exit_target){ &vm->plug.pio, &vm->plug.mmio, &vm->deferred };
 	vm->start_ns = config->start_ns ? config->start_ns : clock_ns();
 	if (config->parsed_ns)
 		add_phase(vm, "parsed", config->parsed_ns);
 	plug_init(&vm->plug);
+	deferred_init(&vm->deferred, &vm->plug.pio, &vm->plug.mmio);
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_mutex_init(&vm->join_lock, NULL);
 	return vm;
@@ -477,6 +478,7 @@ void vm_destroy(struct stet_vm *vm)
 	ram_fini(&vm->ram);
 	fd_close(&vm->end_fd);
 	text_free(&vm->report);
+	deferred_fini(&vm->deferred);
 	pthread_mutex_destroy(&vm->join_lock);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);

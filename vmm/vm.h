@@ -15,6 +15,7 @@
 #include "boot/boot.h"
 #include "mem/ram.h"
 #include "vmm/console.h"
+#include "vmm/deferred.h"
 #include "vmm/notifier.h"
 #include "vmm/passt.h"
 #include "vmm/plug.h"
@@ -77,6 +78,7 @@ struct stet_vm {
 	uint32_t vcpu_count;
 	struct vcpu *vcpus;
 	int kick_signal;
+	struct deferred deferred;
 	struct exit_target exit_target;
 
 	struct loop *loop; /* NULL without a console */

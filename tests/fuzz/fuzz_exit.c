@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	struct kvm_run *run = (struct kvm_run *)page_data;
 	const struct exit_page page = { run, PAGE_BYTES };
 	struct bus pio, mmio;
-	const struct exit_target target = { &pio, &mmio };
+	const struct exit_target target = { .pio = &pio, .mmio = &mmio };
 	const size_t head = offsetof(struct kvm_run, mmio) + 64;
 
 	bus_init(&pio, "pio");

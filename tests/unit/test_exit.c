@@ -74,7 +74,7 @@ static int set_up(void **state)
 	bus_init(&f->mmio, "mmio");
 	assert_int_equal(bus_add(&f->pio, 0x100, 8, &f->port.device, NULL), 0);
 	assert_int_equal(bus_add(&f->mmio, 0xd0000000, 0x1000, &f->memory.device, NULL), 0);
-	f->target = (struct exit_target){ &f->pio, &f->mmio };
+	f->target = (struct exit_target){ .pio = &f->pio, .mmio = &f->mmio };
 	f->run = (struct kvm_run *)f->page_data;
 	f->page = (struct exit_page){ f->run, PAGE_BYTES };
 	*state = f;

@@ -420,6 +420,37 @@ static void test_config_space(void **state)
 	assert_int_equal(get(bench, VIRTIO_MMIO_INTERRUPT_STATUS), 2);
 }
 
+/* An acknowledgement that waited is for what the driver had seen, not for what came since. */
+static void test_late_acknowledgement(void **state)
+{
+	struct bench *bench = *state;
+
+	start(bench);
+	virtio_config_changed(&bench->echo->virtio);
+	assert_int_equal(get(bench, VIRTIO_MMIO_INTERRUPT_STATUS), 2);
+	virtio_config_changed(&bench->echo->virtio);
+	put(bench, VIRTIO_MMIO_INTERRUPT_ACK, 2);
+	assert_int_equal(get(bench, VIRTIO_MMIO_INTERRUPT_STATUS), 2);
+	put(bench, VIRTIO_MMIO_INTERRUPT_ACK, 2);
+	assert_int_equal(get(bench, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+	put(bench, VIRTIO_MMIO_INTERRUPT_ACK, 2);
+	virtio_config_changed(&bench->echo->virtio);
+	assert_int_equal(get(bench, VIRTIO_MMIO_INTERRUPT_STATUS), 2);
+}
+
+static void test_deferred(void **state)
+{
+	struct virtio_range ranges[VIRTIO_MMIO_DEFERRED];
+	static const uint64_t at_once[] = { VIRTIO_MMIO_QUEUE_NOTIFY, VIRTIO_MMIO_STATUS,
+					    VIRTIO_MMIO_CONFIG };
+
+	(void)state;
+	virtio_mmio_deferred(ranges);
+	for (size_t i = 0; i < VIRTIO_MMIO_DEFERRED; i++)
+		for (size_t j = 0; j < ARRAY_SIZE(at_once); j++)
+			assert_false(at_once[j] - ranges[i].offset < ranges[i].bytes);
+}
+
 static void test_device_reset(void **state)
 {
 	struct bench *bench = *state;
@@ -496,6 +527,8 @@ int main(void)
 		BENCH_TEST(test_reset_in_flight),
 		BENCH_TEST(test_reset_waits),
 		BENCH_TEST(test_config_space),
+		BENCH_TEST(test_late_acknowledgement),
+		BENCH_TEST(test_deferred),
 		BENCH_TEST(test_device_reset),
 		BENCH_TEST(test_doorbell),
 		BENCH_TEST(test_entropy),

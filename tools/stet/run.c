@@ -108,12 +108,16 @@ static int open_stats(struct run *run)
 
 /*
  * The console named last is the guest's /dev/console: the one with input. Without virtio devices on
- * PCI there is no bus: a kernel that does not look for one spares some 225 exits.
+ * PCI there is no bus: a kernel that does not look for one spares some 225 exits. Nearly as many
+ * are those with which a kernel looks for what it must do about old chipsets ("early"). A kernel
+ * that is told of no console may take a serial port for granted and write all its log to where
+ * there is none.
  */
 static void make_cmdline(struct run *run)
 {
 	const struct run_options *wanted = &run->options;
-	const char *serial = run->serial.out_fd >= 0 ? "console=ttyS0 " : "";
+	bool has_serial = run->serial.out_fd >= 0;
+	const char *serial = has_serial ? "console=ttyS0 " : "";
 	const char *hvc = run->hvc.out_fd >= 0 ? "console=hvc0 " : "";
 	const char *init = run->rooted ? " " ROOT_CMDLINE : "";
 	bool devices = wanted->rng || wanted->disks.count || wanted->nets.count ||
@@ -124,9 +128,10 @@ static void make_cmdline(struct run *run)
 	if (wanted->cmdline)
 		bytes = asprintf(&run->cmdline, "%s%s", wanted->cmdline, init);
 	else
-		bytes = asprintf(&run->cmdline, "%s%s" RUN_CMDLINE "%s%s",
+		bytes = asprintf(&run->cmdline, "%s%s" RUN_CMDLINE "%s%s%s",
 				 run->serial.tty ? hvc : serial, run->serial.tty ? serial : hvc,
-				 pci ? "" : " pci=off", init);
+				 pci ? " pci=noearly" : " pci=off",
+				 has_serial ? "" : " 8250.nr_uarts=0", init);
 	if (bytes < 0)
 		run->cmdline = NULL;
 }

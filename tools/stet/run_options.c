@@ -55,7 +55,7 @@ static const struct option table[] = {
 	{ 'a', "cmdline", "TEXT", OPTION_TEXT, FIELD(cmdline), NULL,
 	  "kernel command line, exactly as given; the default is\n"
 	  "\"console=ttyS0 " RUN_CMDLINE "\" (console=\n"
-	  "for those there are; pci=off as well without devices on PCI)" },
+	  "for those there are; behind it what spares exits)" },
 	{ 0, "name", "NAME", OPTION_TEXT, FIELD(name), NULL, "what stet why calls it by" },
 	{ 'c', "cpus", "N", OPTION_NUMBER, FIELD(cpus), NULL, "virtual CPUs, 1 to 32 (default 1)" },
 	{ 'm', "memory", "SIZE", OPTION_SIZE, FIELD(memory_bytes), NULL,
