@@ -24,16 +24,12 @@ uint8_t *pci_ecam_page(uint8_t *ecam, unsigned int slot)
 	return ecam + (size_t)slot * 8 * PCI_ECAM_PAGE_BYTES;
 }
 
-/* Function 0 tells whether the others of its slot are to be looked at. */
-bool pci_ecam_looked_at(unsigned int function)
-{
-	return function % 8 == 0 || function == FUNCTION_P2SB;
-}
-
+/* Ones where somebody looks: function 0 tells whether the others of its slot are there. Zeroes in
+ * those others are no function either, to Linux. */
 void pci_ecam_init(uint8_t *ecam)
 {
 	for (unsigned int i = 0; i < PCI_FUNCTIONS; i++)
-		if (pci_ecam_looked_at(i))
+		if (i % 8 == 0 || i == FUNCTION_P2SB)
 			memset(ecam + i * PCI_ECAM_PAGE_BYTES, 0xff, PCI_ECAM_PAGE_BYTES);
 }
 

@@ -50,12 +50,8 @@ struct pci_identity {
 	uint32_t class_code; /* 24 bits: class, subclass, interface */
 };
 
-/* The window of one bus, PCI_ECAM_BYTES of zeroes, becomes that of one without functions: ones in
- * each page that is looked at. */
+/* The window of one bus, PCI_ECAM_BYTES of zeroes, becomes that of one without functions. */
 void pci_ecam_init(uint8_t *ecam);
-/* Whether an operating system looks at a function (slot * 8 + function) of a bus without functions
- * of several parts. */
-bool pci_ecam_looked_at(unsigned int function);
 /* Where the configuration space of a slot's function 0 begins; slot is below PCI_SLOTS. */
 uint8_t *pci_ecam_page(uint8_t *ecam, unsigned int slot);
 

@@ -37,14 +37,15 @@
 #define LAYOUT_KERNEL             UINT64_C(0x100000) /* lowest address of a kernel */
 
 /* Device windows in the hole below 4 GiB. */
-#define LAYOUT_MMIO_BASE      UINT64_C(0xd0000000) /* virtio-mmio, one page each */
-#define LAYOUT_MMIO_BYTES     UINT64_C(0x00100000)
-#define LAYOUT_PCI_BAR_BASE   UINT64_C(0xd1000000) /* BARs of the functions, fixed, 32 KiB each */
-#define LAYOUT_PCI_BAR_BYTES  UINT64_C(0x00100000)
-#define LAYOUT_PCI_ECAM       UINT64_C(0xe0000000) /* configuration space of bus 0 */
-#define LAYOUT_PCI_ECAM_BYTES UINT64_C(0x00100000)
-#define LAYOUT_IOAPIC         UINT64_C(0xfec00000)
-#define LAYOUT_LAPIC          UINT64_C(0xfee00000)
+#define LAYOUT_MMIO_BASE       UINT64_C(0xd0000000) /* virtio-mmio, one page each */
+#define LAYOUT_MMIO_BYTES      UINT64_C(0x00100000)
+#define LAYOUT_PCI_BAR_BASE    UINT64_C(0xd1000000) /* BARs of the functions, fixed, 32 KiB each */
+#define LAYOUT_PCI_BAR_BYTES   UINT64_C(0x00100000)
+#define LAYOUT_PCI_ECAM        UINT64_C(0xe0000000) /* configuration space of bus 0 */
+#define LAYOUT_PCI_ECAM_BYTES  UINT64_C(0x00100000)
+#define LAYOUT_PCI_ECAM_MAPPED LAYOUT_HUGE_PAGE_BYTES /* memory there: more than the bus needs */
+#define LAYOUT_IOAPIC          UINT64_C(0xfec00000)
+#define LAYOUT_LAPIC           UINT64_C(0xfee00000)
 
 /* I/O ports. */
 #define LAYOUT_PORT_RTC           0x70 /* 0x70 index, 0x71 data */

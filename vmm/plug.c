@@ -24,7 +24,7 @@ void plug_fini(struct plug *plug)
 	while (plug->virtio_count)
 		plug_virtio_free(plug->virtio[--plug->virtio_count]);
 	if (plug->ecam)
-		munmap(plug->ecam, LAYOUT_PCI_ECAM_BYTES);
+		munmap(plug->ecam, LAYOUT_PCI_ECAM_MAPPED);
 }
 
 static void set_irq(void *opaque, unsigned int gsi, bool level)

@@ -230,19 +230,27 @@ _Static_assert(PLUG_VIRTIO_MAX *VIRTIO_PCI_NOTIFY_PORTS <= LAYOUT_PCI_PORT_COUNT
 _Static_assert(PLUG_VIRTIO_MAX <= PCI_SLOTS, "each function has a slot of its own");
 _Static_assert(LAYOUT_PCI_ECAM_BYTES == PCI_ECAM_BYTES, "one bus");
 
+/* One huge page, where the host gives one: a single entry of stage 2. */
 static int add_pci_bus(struct plug *plug, struct error *error)
 {
-	void *ecam;
+	uint64_t bytes = 2 * LAYOUT_PCI_ECAM_MAPPED;
+	uint8_t *room, *ecam;
 
 	if (plug->ecam)
 		return 0;
-	ecam = mmap(NULL, LAYOUT_PCI_ECAM_BYTES, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (ecam == MAP_FAILED)
+	room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (room == MAP_FAILED)
 		return error_set(error, errno, "no memory for the PCI bus: %s", error_name(errno));
+	ecam = room + (-(uintptr_t)room & (LAYOUT_PCI_ECAM_MAPPED - 1));
+	if (ecam != room)
+		munmap(room, (size_t)(ecam - room));
+	munmap(ecam + LAYOUT_PCI_ECAM_MAPPED,
+	       bytes - LAYOUT_PCI_ECAM_MAPPED - (size_t)(ecam - room));
 	plug->ecam = ecam;
-	madvise(ecam, LAYOUT_PCI_ECAM_BYTES, MADV_NOHUGEPAGE);
-	madvise(ecam, LAYOUT_PCI_ECAM_BYTES, MADV_DONTFORK);
+	madvise(ecam, LAYOUT_PCI_ECAM_MAPPED, MADV_HUGEPAGE);
+	madvise(ecam, LAYOUT_PCI_ECAM_MAPPED, MADV_DONTFORK);
+	for (uint64_t at = 0; at < LAYOUT_PCI_ECAM_MAPPED; at += LAYOUT_PAGE_BYTES)
+		*(volatile uint8_t *)(ecam + at) = 0;
 	pci_ecam_init(ecam);
 	return 0;
 }
@@ -321,11 +329,7 @@ int plug_close_pci(struct plug *plug, uint32_t memory_slot, struct error *error)
 
 	if (!plug->ecam)
 		return 0;
-	for (uint32_t i = 0; i < PCI_FUNCTIONS; i++)
-		if (pci_ecam_looked_at(i))
-			add_window(plug, LAYOUT_PCI_ECAM + i * PCI_ECAM_PAGE_BYTES,
-				   LAYOUT_PAGE_BYTES);
-	ret = kvm_set_slot(plug->vm_fd, memory_slot, LAYOUT_PCI_ECAM, LAYOUT_PCI_ECAM_BYTES,
+	ret = kvm_set_slot(plug->vm_fd, memory_slot, LAYOUT_PCI_ECAM, LAYOUT_PCI_ECAM_MAPPED,
 			   plug->ecam);
 	if (ret)
 		return error_set(error, -ret, "KVM does not take the PCI bus as memory: %s",

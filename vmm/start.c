@@ -353,6 +353,8 @@ int start_stage2(struct stet_vm *vm, const struct stet_config *config, struct er
 		windows = layout_device_windows(&window_count);
 		map_windows(vm, windows, window_count);
 		map_windows(vm, vm->plug.windows, vm->plug.window_count);
+		if (vm->plug.ecam)
+			kvm_prefault(vm->vcpus[0].fd, LAYOUT_PCI_ECAM, LAYOUT_PCI_ECAM_MAPPED);
 		return 0;
 	}
 	vm->prefault.code = -ret;

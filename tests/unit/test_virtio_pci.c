@@ -119,20 +119,16 @@ static uint32_t capability(struct bench *bench, uint8_t id, uint8_t type)
 static void test_bus_is_scanned(void **state)
 {
 	struct bench *bench = *state;
-	unsigned int looked_at = 0, found = 0;
 
 	for (unsigned int i = 0; i < PCI_FUNCTIONS; i++) {
 		uint32_t id = load_le32(bench->ecam + i * PCI_ECAM_PAGE_BYTES);
 
-		looked_at += pci_ecam_looked_at(i);
-		found += id != UINT32_MAX && id != 0;
 		if (i == SLOT * 8)
 			assert_int_equal(id, 0x10441af4);
 		else
-			assert_int_equal(id, pci_ecam_looked_at(i) ? UINT32_MAX : 0);
+			assert_true(id == UINT32_MAX || (id == 0 && i % 8));
 	}
-	assert_int_equal(looked_at, PCI_SLOTS + 1);
-	assert_int_equal(found, 1);
+	assert_int_equal(load_le16(bench->ecam + 0xf900a), 0xffff); /* Linux looks at 31.1 */
 	assert_int_equal(config(bench, PCI_REVISION_ID, 1), 1);
 	assert_int_equal(config(bench, PCI_CLASS_DEVICE, 2), 0x00ff);
 	assert_int_equal(config(bench, PCI_HEADER_TYPE, 1), 0);

@@ -99,8 +99,7 @@ static void poke(const struct device *device)
 		write_memory(address, bytes, harmless(device, address, any_value()));
 }
 
-/* Configuration space: its own, mostly; values that reach a register through the access
- * capability are small ones. */
+/* Configuration space: its own, mostly. */
 static void poke_config_space(const struct device *device)
 {
 	unsigned int bytes = 1u << below(3);

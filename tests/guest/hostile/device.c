@@ -27,11 +27,12 @@
 #define ECAM_SLOTS  32
 #define SLOT_BYTES  0x8000
 #define PCI_COMMAND 0x04
-#define PCI_BAR     0x10
 #define PCI_CAPS    0x34
 #define CAP_MSIX    0x11
 #define CAP_VENDOR  0x09
-#define BAR_BYTES   0x8000
+#define CAP_RANGES  0x14
+#define RANGE_PORTS 2
+#define RANGE_BYTES 0x8000
 
 /* virtio 1.3 section 4.1.4.3 */
 #define COMMON_FEATURES_SEL 0x00
@@ -76,17 +77,30 @@ static void add_mmio(uint64_t window)
 	device_count++;
 }
 
-static uint64_t read_bar(uint64_t ecam, unsigned int bar)
+/* The function's range of this number as Enhanced Allocation tells it (PCI Express 4.0 section
+ * 7.8.5): its address, with bit 0 for ports. All of stet's entries have three words. */
+static uint64_t read_range(uint64_t ecam, unsigned int number)
 {
-	return read_memory(ecam + PCI_BAR + 4 * bar, 4);
+	uint64_t at = read_memory(ecam + PCI_CAPS, 1);
+
+	while (at && read_memory(ecam + at, 1) != CAP_RANGES)
+		at = read_memory(ecam + at + 1, 1);
+	for (uint64_t i = 0; at && i < read_memory(ecam + at + 2, 1); i++) {
+		uint64_t entry = ecam + at + 4 + 12 * i;
+		uint64_t kind = read_memory(entry, 4);
+
+		if ((kind >> 4 & 0xf) == number)
+			return read_memory(entry + 4, 4) | (kind >> 8 & 0xff) / RANGE_PORTS;
+	}
+	return 0;
 }
 
 /* One vendor capability: where a structure of the device is (4.1.4). */
 static void read_structure(struct device *device, uint64_t capability)
 {
 	uint8_t type = (uint8_t)read_memory(capability + 3, 1);
-	uint64_t bar = read_bar(device->ecam, (unsigned int)read_memory(capability + 4, 1));
-	uint64_t at = (bar & ~UINT64_C(0xf)) + read_memory(capability + 8, 4);
+	uint64_t range = read_range(device->ecam, (unsigned int)read_memory(capability + 4, 1));
+	uint64_t at = (range & ~UINT64_C(3)) + read_memory(capability + 8, 4);
 
 	switch (type) {
 	case 1:
@@ -94,7 +108,7 @@ static void read_structure(struct device *device, uint64_t capability)
 		break;
 	case 2:
 		device->notify = at;
-		device->notify_port = bar & 1 ? (uint16_t)at : 0;
+		device->notify_port = range & 1 ? (uint16_t)at : 0;
 		device->notify_stride = (uint32_t)read_memory(capability + 16, 4);
 		break;
 	case 4:
@@ -117,8 +131,8 @@ static void add_pci(uint64_t ecam)
 		.pci = true,
 		.id = (uint16_t)((ids >> 16) - 0x1040),
 		.ecam = ecam,
-		.window = read_bar(ecam, 0) & ~UINT64_C(0xf),
-		.window_bytes = BAR_BYTES,
+		.window = read_range(ecam, 0),
+		.window_bytes = RANGE_BYTES,
 	};
 	write_memory(ecam + PCI_COMMAND, 2, 0x7);
 	for (at = read_memory(ecam + PCI_CAPS, 1); at; at = read_memory(ecam + at + 1, 1)) {
@@ -142,7 +156,7 @@ void find_devices(void)
 {
 	for (uint64_t i = 0; i < MMIO_COUNT; i++)
 		add_mmio(MMIO_BASE + i * MMIO_BYTES);
-	for (uint64_t i = 1; i < ECAM_SLOTS; i++)
+	for (uint64_t i = 0; i < ECAM_SLOTS; i++)
 		add_pci(ECAM_BASE + i * SLOT_BYTES);
 	for (unsigned int i = 0; i < device_count; i++)
 		devices[i].arena = 2 * MIB + i * ARENA_BYTES;
