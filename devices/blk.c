@@ -19,6 +19,9 @@
 #define ZEROES_SECTORS_MAX   (UINT32_C(1) << 22) /* 2 GiB */
 #define SECTOR_SHIFT         9
 #define PHYSICAL_BLOCK_BYTES 4096
+/* A turn is a queue's size in requests, or in so many bytes each: what waits for the lock or for
+ * the loop meanwhile is another disk, or a vCPU. */
+#define TURN_BYTES           65536
 
 /* ---- What the driver reads ---- */
 
@@ -226,18 +229,22 @@ static bool may_take(struct blk *blk)
 	return false;
 }
 
-static void take(struct blk *blk, unsigned int queue)
+/* Returns what it was worth of a turn: 1, and as much for each TURN_BYTES that were moved at once.
+ */
+static unsigned int take(struct blk *blk, unsigned int queue)
 {
 	struct blk_op op;
 	int status;
 
 	if (!parse(blk, queue, &op)) {
 		virtio_needs_reset(&blk->virtio, "block request without header or status");
-		return;
+		return 1;
 	}
 	status = execute(blk, &op);
-	if (status != BLK_IN_RING)
-		blk_finish(blk, &op, status);
+	if (status == BLK_IN_RING)
+		return 1;
+	blk_finish(blk, &op, status);
+	return 1 + op.bytes / TURN_BYTES;
 }
 
 static bool blk_kick(struct virtio *virtio, unsigned int queue)
@@ -253,8 +260,7 @@ static bool blk_kick(struct virtio *virtio, unsigned int queue)
 			held_back = !may_take(blk);
 			if (held_back || !virtio_pop(virtio, queue, &blk->chain))
 				break;
-			take(blk, queue);
-			budget--;
+			budget -= (unsigned int)num_min(budget, take(blk, queue));
 		}
 	} while (budget && !held_back && virtio_kicks_on(virtio, queue));
 	virtio_interrupt(virtio, queue);

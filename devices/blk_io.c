@@ -187,13 +187,15 @@ static void give_back(struct blk_request *request)
 	virtio_release(&blk->virtio);
 }
 
-/* Zeroes where the file cannot make them itself: one page of them, as often as it takes. */
+/* Zeroes where the file cannot make them itself: one page of them, as often as it takes. These are
+ * written like any data, so the limit is for them too. */
 static int submit_zeroes(struct blk_request *request)
 {
 	struct blk *blk = request->blk;
 	uint64_t left = request->op.bytes - request->op.done;
 	uint32_t count = 0;
 
+	limit_take(&blk->byte_limit, num_min(left, BLK_ZEROES_BYTES * ARRAY_SIZE(request->iov)));
 	while (left && count < ARRAY_SIZE(request->iov)) {
 		uint64_t piece = num_min(left, BLK_ZEROES_BYTES);
 

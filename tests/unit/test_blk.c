@@ -578,6 +578,52 @@ static void test_limits(void **state)
 	}
 }
 
+/* Zeroes that are written by hand (tmpfs cannot make them) count as what they are. */
+static void test_limit_of_zeroes(void **state)
+{
+	const struct start start = { .folder = "/dev/shm",
+				     .bytes = { .per_second = 1 << 20, .burst = 4096 } };
+	struct bench bench;
+
+	(void)state;
+	begin(&bench, &start);
+	store_le64(at(&bench, DATA(0), 16), 0);
+	store_le32(at(&bench, DATA(0) + 8, 8), 128);
+	store_le32(at(&bench, DATA(0) + 12, 4), 0);
+	assert_int_equal(run(&bench, VIRTIO_BLK_T_WRITE_ZEROES, 0, 16), VIRTIO_BLK_S_OK);
+	assert_int_equal(blk_stats(bench.blk)->throttled, 0);
+	assert_int_equal(run(&bench, VIRTIO_BLK_T_IN, 0, 512), VIRTIO_BLK_S_OK);
+	assert_in_range(blk_stats(bench.blk)->throttled, 1, 100000);
+	end(&bench);
+}
+
+/* Large requests that are done at once are more turns than one: others come in between. */
+static void test_turns_are_bounded(void **state)
+{
+	const uint64_t bytes = UINT64_C(1) << 20;
+	struct bench bench;
+	uint64_t kicks;
+
+	(void)state;
+	begin(&bench, &(struct start){ .folder = "/dev/shm" });
+	kicks = bench.blk->stats.kicks;
+	for (unsigned int i = 0; i < DEPTH; i++) {
+		const struct fake_buffer buffers[] = {
+			{ HEADER(i), 16, false },
+			{ DATA(0), (uint32_t)bytes, true },
+			{ STATUS(i), 1, true },
+		};
+
+		header(&bench, i, VIRTIO_BLK_T_IN, 0);
+		fake_queue_add_indirect(&bench.queues[0], TABLE(i), buffers, 3);
+	}
+	fake_plug_kick(&bench.plug, 0);
+	for (unsigned int i = 0; i < DEPTH; i++)
+		await(&bench, 0);
+	assert_in_range(bench.blk->stats.kicks - kicks, DEPTH * bytes / 65536 / 256, 1000);
+	end(&bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -598,6 +644,8 @@ int main(void)
 		cmocka_unit_test(test_reset_in_flight),
 		cmocka_unit_test(test_end_in_flight),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_limit_of_zeroes),
+		cmocka_unit_test(test_turns_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
