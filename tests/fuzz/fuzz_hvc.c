@@ -1,67 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz_hvc: rings and chains of a virtio console. The loop never runs: what it would say is said
- * here. */
+/* fuzz_hvc: rings and chains of a virtio console, and what its descriptors say. */
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/num.h"
 #include "devices/hvc_device.h"
-#include "devices/virtio_mmio.h"
-#include "tests/fake/guest.h"
-
-#define AREA_BYTES   0x8000
-#define RING_SIZE    8
-#define QUEUE_GPA(i) (UINT64_C(0x800) * (i))
+#include "tests/fake/driver.h"
 
 struct target {
-	struct ram ram;
-	struct fake_wires wires;
-	struct loop *loop;
+	struct fake_driver driver;
 	struct hvc *hvc;
-	struct device *mmio;
 	int pipe[2];
 };
 
 static void begin(struct target *target, uint8_t how)
 {
-	static const struct log log;
-	struct hvc_setup setup = { .ram = &target->ram, .log = &log };
-	struct virtio_wiring wiring;
-	struct fake_queue queues[2];
+	struct fake_driver *driver = &target->driver;
+	struct hvc_setup setup = { .ram = &driver->ram, .log = &driver->log };
 	struct virtio *virtio;
 
-	fake_wires_init(&target->wires, &wiring);
-	if (loop_create(&target->loop, 1024, NULL) || pipe(target->pipe))
+	fake_driver_init(driver, 1024);
+	if (pipe(target->pipe))
 		abort();
-	setup.loop = target->loop;
+	setup.loop = driver->loop;
 	setup.in_fd = target->pipe[0];
 	setup.out_fd = target->pipe[1];
 	if (hvc_create(&virtio, &setup, NULL))
 		abort();
 	target->hvc = (struct hvc *)virtio;
-	target->mmio = virtio_mmio_create(virtio, &wiring);
-	for (unsigned int i = 0; i < 2; i++) {
-		fake_queue_init(&queues[i], &target->ram, 0x10000, RING_SIZE, how & 1);
-		queues[i].descriptors_gpa = QUEUE_GPA(i);
-		queues[i].driver_gpa = QUEUE_GPA(i) + 0x400;
-		queues[i].device_gpa = QUEUE_GPA(i) + 0x600;
-	}
-	fake_mmio_start(target->mmio,
-			VIRTIO_FEATURE(VIRTIO_F_VERSION_1) |
-				(how & 1 ? VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) : 0) |
-				(how & 2 ? VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) : 0),
-			queues, 2);
+	fake_driver_attach(driver, virtio);
+	fake_driver_start(driver, 2, 0, how);
 }
 
 static void end(struct target *target)
 {
-	device_destroy(target->mmio);
-	loop_destroy(target->loop);
+	fake_driver_fini(&target->driver);
 	fd_close(&target->pipe[0]);
 	fd_close(&target->pipe[1]);
 }
@@ -74,52 +51,43 @@ static void fire(struct loop_request *request, int result)
 	request->done(request, result);
 }
 
-static void offer(struct target *target, unsigned int queue, uint16_t gpa, uint32_t bytes)
+/* No more than was to be written, or an error. */
+static void written(struct hvc *hvc, uint8_t how, uint32_t value)
 {
-	uint8_t *area = target->ram.ranges[0].host + QUEUE_GPA(queue) + 0x400;
-	uint16_t index = load_le16(area + 2);
+	uint64_t most =
+		num_min(hvc_pending_bytes(&hvc->virtio), HVC_OUTPUT_BYTES - hvc->output_first);
 
-	fake_descriptor(&target->ram, QUEUE_GPA(queue), index % RING_SIZE, gpa, bytes,
-			queue == HVC_QUEUE_SEND ? 0 : VRING_DESC_F_WRITE, 0);
-	store_le16(area + 4 + 2 * (index % RING_SIZE), index % RING_SIZE);
-	store_le16(area + 2, index + 1);
-	virtio_kick(&target->hvc->virtio, queue);
+	fire(&hvc->write, how % 16 ? (int)(value % (most + 1)) : -EAGAIN - (int)(value % 2));
 }
 
-/* Each step is 8 bytes. */
-static void step(struct target *target, const uint8_t *data)
+static void step(void *opaque, const uint8_t *data)
 {
+	struct target *target = opaque;
 	struct hvc *hvc = target->hvc;
-	uint16_t offset = load_le16(data + 2);
-	uint32_t value = load_le32(data + 4), first = hvc->output_first;
+	uint32_t value = load_le32(data + 4);
+	unsigned int queue = data[1] % 2;
 
 	switch (data[0] % 8) {
-	case 0:
-		fake_write(target->mmio, offset % 0x60 * 4, 4, value);
-		break;
-	case 1:
-		virtio_kick(&hvc->virtio, data[1] % 3);
-		break;
-	case 2:
+	case 3:
 		fire(&hvc->read, (int)(value % (HVC_INPUT_BYTES + 1)) - (data[1] % 16 ? 0 : 16));
 		break;
-	case 3:
-		/* No more than was to be written. */
-		fire(&hvc->write, data[1] % 16
-					  ? (int)(value % (num_min(hvc_pending_bytes(&hvc->virtio),
-								   HVC_OUTPUT_BYTES - first) +
-							   1))
-					  : -EAGAIN - (int)(value % 2));
-		break;
 	case 4:
+		written(hvc, data[1], value);
+		break;
 	case 5:
-		offer(target, data[1] % 2, offset, data[1] & 2 ? value % 0x20000 : value);
+	case 6:
+		fake_driver_offer(&target->driver, queue, load_le16(data + 2),
+				  data[1] & 2 ? value % 0x20000 : value,
+				  queue == HVC_QUEUE_SEND ? 0 : VRING_DESC_F_WRITE);
+		break;
+	case 7:
+		hvc_resize(&hvc->virtio, data[1], load_le16(data + 2));
 		break;
 	default:
-		memcpy(target->ram.ranges[0].host + num_min(offset, AREA_BYTES - 4), data + 4, 4);
+		fake_driver_step(&target->driver, data[0] % 8, data);
 		break;
 	}
-	fake_wires_run(&target->wires, &hvc->virtio);
+	fake_wires_run(&target->driver.wires, &hvc->virtio);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -127,12 +95,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	static struct target target;
 
-	if (!target.ram.range_count)
-		fake_ram_init(&target.ram);
-	memset(target.ram.ranges[0].host, 0, AREA_BYTES);
 	begin(&target, bytes ? data[0] : 0);
-	for (size_t at = 1; at + 8 <= bytes && at < 200 * 8; at += 8)
-		step(&target, data + at);
+	fake_driver_run(data, bytes, step, &target);
 	end(&target);
 	return 0;
 }

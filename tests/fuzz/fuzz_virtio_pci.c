@@ -10,7 +10,7 @@
 #include "base/num.h"
 #include "devices/rng.h"
 #include "devices/virtio_pci.h"
-#include "tests/fake/guest.h"
+#include "tests/fake/driver.h"
 
 #define AREA_BYTES 0x8000
 
@@ -47,8 +47,9 @@ static void start(struct machine_parts *parts, bool event_index)
 }
 
 /* Each step is 8 bytes: what, a size, an offset, a value. */
-static void step(struct machine_parts *parts, const uint8_t *data)
+static void step(void *opaque, const uint8_t *data)
 {
+	struct machine_parts *parts = opaque;
 	struct device *bar = &parts->function->device;
 	uint32_t size = 1u << data[1] % 4;
 	uint16_t offset = load_le16(data + 2);
@@ -107,8 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 		abort();
 	if (data[0] & 1)
 		start(&parts, data[0] & 2);
-	for (size_t at = 1; at + 8 <= bytes && at < 200 * 8; at += 8)
-		step(&parts, data + at);
+	fake_driver_run(data, bytes, step, &parts);
 	device_destroy(&parts.function->device);
 	return 0;
 }

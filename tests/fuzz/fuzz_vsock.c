@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz_vsock: packets and rings of a socket device, with programs of the host that come, talk and
- * go. The loop never runs: what it would say is said here. */
+ * go. */
 #include <errno.h>
-#include <linux/virtio_mmio.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,25 +14,18 @@
 
 #include "base/fd.h"
 #include "base/num.h"
-#include "devices/virtio_mmio.h"
 #include "devices/vsock_device.h"
-#include "tests/fake/guest.h"
+#include "tests/fake/driver.h"
 
-#define CID          3
-#define AREA_BYTES   0x10000
-#define QUEUE_SIZE   16
-#define QUEUE_GPA(i) (UINT64_C(0x800) * (i))
-#define PACKETS      0x4000
-#define CLIENTS      4
+#define CID     3
+#define PACKETS 0x4000
+#define CLIENTS 4
 /* Few connections, so that the fuzzer meets them again. */
-#define PORTS        3
+#define PORTS   3
 
 struct target {
-	struct ram ram;
-	struct fake_wires wires;
-	struct loop *loop;
+	struct fake_driver driver;
 	struct vsock *vsock;
-	struct device *mmio;
 	char path[64];
 	int listener;
 	int clients[CLIENTS];
@@ -60,44 +52,26 @@ static int host_socket(const char *path, bool listens)
 
 static void begin(struct target *target, uint8_t how)
 {
-	static const struct log log;
-	const struct vsock_setup setup = { .ram = &target->ram,
-					   .log = &log,
-					   .loop = NULL,
-					   .guest_cid = CID,
-					   .path = target->path };
-	struct vsock_setup with_loop = setup;
-	struct virtio_wiring wiring;
-	struct fake_queue queues[3];
+	struct fake_driver *driver = &target->driver;
+	struct vsock_setup setup = {
+		.ram = &driver->ram, .log = &driver->log, .guest_cid = CID, .path = target->path
+	};
 	struct virtio *virtio;
 
-	fake_wires_init(&target->wires, &wiring);
-	if (loop_create(&target->loop, 4096, NULL))
-		abort();
-	with_loop.loop = target->loop;
-	if (vsock_create(&virtio, &with_loop, NULL))
+	fake_driver_init(driver, 4096);
+	setup.loop = driver->loop;
+	if (vsock_create(&virtio, &setup, NULL))
 		abort();
 	target->vsock = (struct vsock *)virtio;
-	target->mmio = virtio_mmio_create(virtio, &wiring);
-	for (unsigned int i = 0; i < 3; i++) {
-		fake_queue_init(&queues[i], &target->ram, 0x10000, QUEUE_SIZE, how & 1);
-		queues[i].descriptors_gpa = QUEUE_GPA(i);
-		queues[i].driver_gpa = QUEUE_GPA(i) + 0x400;
-		queues[i].device_gpa = QUEUE_GPA(i) + 0x600;
-	}
-	fake_mmio_start(target->mmio,
-			VIRTIO_FEATURE(VIRTIO_F_VERSION_1) |
-				(how & 1 ? VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) : 0) |
-				(how & 2 ? VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) : 0),
-			queues, 3);
+	fake_driver_attach(driver, virtio);
+	fake_driver_start(driver, 3, 0, how);
 }
 
 static void end(struct target *target)
 {
 	int fd;
 
-	device_destroy(target->mmio);
-	loop_destroy(target->loop);
+	fake_driver_fini(&target->driver);
 	for (unsigned int i = 0; i < CLIENTS; i++)
 		fd_close(&target->clients[i]);
 	while ((fd = accept(target->listener, NULL, NULL)) >= 0)
@@ -126,19 +100,6 @@ static void fire_all(struct target *target)
 	}
 }
 
-/* One descriptor, offered and kicked. */
-static void offer(struct target *target, unsigned int queue, uint16_t gpa, uint32_t bytes)
-{
-	uint8_t *area = target->ram.ranges[0].host + QUEUE_GPA(queue) + 0x400;
-	uint16_t index = load_le16(area + 2);
-
-	fake_descriptor(&target->ram, QUEUE_GPA(queue), index % QUEUE_SIZE, gpa, bytes,
-			queue == VSOCK_QUEUE_TX ? 0 : VRING_DESC_F_WRITE, 0);
-	store_le16(area + 4 + 2 * (index % QUEUE_SIZE), index % QUEUE_SIZE);
-	store_le16(area + 2, index + 1);
-	virtio_kick(&target->vsock->virtio, queue);
-}
-
 /* A packet of the guest that is nearly right. */
 static void packet(struct target *target, const uint8_t *data)
 {
@@ -158,12 +119,14 @@ static void packet(struct target *target, const uint8_t *data)
 		.fwd_cnt = data[6] & 16 ? any->sent : load_le32(data + 2),
 	};
 
-	memcpy(target->ram.ranges[0].host + PACKETS, &header, sizeof(header));
-	offer(target, VSOCK_QUEUE_TX, PACKETS, (uint32_t)sizeof(header) + bytes);
+	memcpy(target->driver.ram.ranges[0].host + PACKETS, &header, sizeof(header));
+	fake_driver_offer(&target->driver, VSOCK_QUEUE_TX, PACKETS,
+			  (uint32_t)sizeof(header) + bytes, 0);
 }
 
 static void client(struct target *target, const uint8_t *data)
 {
+	uint8_t *memory = target->driver.ram.ranges[0].host;
 	int *fd = &target->clients[data[1] % CLIENTS];
 	char text[64];
 
@@ -187,11 +150,11 @@ static void client(struct target *target, const uint8_t *data)
 		shutdown(*fd, data[3] % 3);
 		break;
 	case 5:
-		while (*fd >= 0 && recv(*fd, target->ram.ranges[0].host + 0x80000, 100000, 0) > 0)
+		while (*fd >= 0 && recv(*fd, memory + 0x80000, 100000, 0) > 0)
 			;
 		break;
 	case 6:
-		send(*fd, target->ram.ranges[0].host + PACKETS, load_le16(data + 4), MSG_NOSIGNAL);
+		send(*fd, memory + PACKETS, load_le16(data + 4), MSG_NOSIGNAL);
 		break;
 	default:
 		send(*fd, data + 3, 5, MSG_NOSIGNAL);
@@ -200,38 +163,43 @@ static void client(struct target *target, const uint8_t *data)
 	fire_all(target);
 }
 
-/* Each step is 8 bytes. */
-static void step(struct target *target, const uint8_t *data)
+static void step(void *opaque, const uint8_t *data)
 {
-	uint16_t offset = load_le16(data + 2);
+	struct target *target = opaque;
 
 	switch (data[0] % 10) {
-	case 0:
-		fake_write(target->mmio, offset % 0x60 * 4, 4, load_le32(data + 4));
-		break;
-	case 1:
-		virtio_kick(&target->vsock->virtio, data[1] % 4);
-		break;
-	case 2:
 	case 3:
-		offer(target, VSOCK_QUEUE_RX, offset, load_le16(data + 4));
-		break;
 	case 4:
+		fake_driver_offer(&target->driver, VSOCK_QUEUE_RX, load_le16(data + 2),
+				  load_le16(data + 4), VRING_DESC_F_WRITE);
+		break;
 	case 5:
 	case 6:
+	case 7:
 		packet(target, data);
 		break;
-	case 7:
+	case 8:
 		fire(&target->vsock->timer, -1);
 		break;
-	case 8:
-		memcpy(target->ram.ranges[0].host + num_min(offset, AREA_BYTES - 4), data + 4, 4);
-		break;
-	default:
+	case 9:
 		client(target, data);
 		break;
+	default:
+		fake_driver_step(&target->driver, data[0] % 10, data);
+		break;
 	}
-	fake_wires_run(&target->wires, &target->vsock->virtio);
+	fake_wires_run(&target->driver.wires, &target->vsock->virtio);
+}
+
+static void prepare(struct target *target)
+{
+	char path[80];
+
+	snprintf(target->path, sizeof(target->path), "/tmp/stet-fuzz-vsock-%d", getpid());
+	snprintf(path, sizeof(path), "%s_1", target->path);
+	target->listener = host_socket(path, true);
+	for (unsigned int i = 0; i < CLIENTS; i++)
+		target->clients[i] = -1;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -239,21 +207,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	static struct target target;
 
-	if (!target.ram.range_count) {
-		char path[80];
-
-		fake_ram_init(&target.ram);
-		snprintf(target.path, sizeof(target.path), "/tmp/stet-fuzz-vsock-%d", getpid());
-		snprintf(path, sizeof(path), "%s_1", target.path);
-		target.listener = host_socket(path, true);
-		unlink(target.path);
-		for (unsigned int i = 0; i < CLIENTS; i++)
-			target.clients[i] = -1;
-	}
-	memset(target.ram.ranges[0].host, 0, AREA_BYTES);
+	if (!target.path[0])
+		prepare(&target);
 	begin(&target, bytes ? data[0] : 0);
-	for (size_t at = 1; at + 8 <= bytes && at < 200 * 8; at += 8)
-		step(&target, data + at);
+	fake_driver_run(data, bytes, step, &target);
 	end(&target);
 	return 0;
 }
