@@ -87,7 +87,8 @@ struct vsock {
 	struct virtio virtio;
 	struct loop *loop;
 	uint64_t guest_cid;
-	struct virtq_chain chain; /* the one being looked at */
+	uint64_t request_limit_ns; /* how long the guest may take to answer a request */
+	struct virtq_chain chain;  /* the one being looked at */
 	struct vsock_stats stats;
 
 	struct vsock_connection *connections;

@@ -18,7 +18,7 @@
 #define ACCEPTS_PER_RUN  16
 #define TICK_NS          (NS_PER_SEC / 2)
 #define LINE_LIMIT_NS    (5 * NS_PER_SEC)
-#define REQUEST_LIMIT_NS (2 * NS_PER_SEC)
+#define REQUEST_LIMIT_NS (10 * NS_PER_SEC)
 #define CLOSE_LIMIT_NS   (10 * NS_PER_SEC)
 
 static void lock(struct vsock *vsock)
@@ -95,7 +95,7 @@ static void request(struct vsock_connection *connection, uint32_t port)
 {
 	vsock_name(connection, vsock_new_port(connection->vsock, port), port);
 	connection->state = VSOCK_REQUESTED;
-	vsock_set_deadline(connection, REQUEST_LIMIT_NS);
+	vsock_set_deadline(connection, connection->vsock->request_limit_ns);
 	vsock_want(connection, VIRTIO_VSOCK_OP_REQUEST);
 }
 
@@ -482,6 +482,7 @@ int vsock_connect(const struct vsock *vsock, uint32_t port)
 
 void vsock_host_init(struct vsock *vsock)
 {
+	vsock->request_limit_ns = REQUEST_LIMIT_NS;
 	vsock->accept_poll.done = accept_done;
 	vsock->timer.done = timer_done;
 }
