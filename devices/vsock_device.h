@@ -142,7 +142,8 @@ void vsock_linger(struct vsock_connection *connection);
 void vsock_break(struct vsock_connection *connection);
 /* For the poll callbacks: the place of a released one is free when its last poll is back. */
 void vsock_reap(struct vsock_connection *connection);
-/* Of a reset device: cuts all connections, any thread; the loop's releases them later. */
+/* Of a reset device: cuts all connections that the guest knows of, any thread; the loop's releases
+ * them later. */
 void vsock_orphan_all(struct vsock *vsock);
 void vsock_release_orphans(struct vsock *vsock);
 void vsock_set_deadline(struct vsock_connection *connection, uint64_t ns);

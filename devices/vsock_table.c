@@ -212,15 +212,32 @@ void vsock_reap(struct vsock_connection *connection)
 	vsock_wait_for_clients(vsock);
 }
 
+/* A driver resets the device when it begins: who asked for a guest that was not there yet is not to
+ * lose by that. */
+static bool is_unknown_to_guest(const struct vsock_connection *connection)
+{
+	return connection->state == VSOCK_LINE ||
+	       (connection->state == VSOCK_REQUESTED &&
+		connection->operations & 1u << VIRTIO_VSOCK_OP_REQUEST);
+}
+
 /* Requests can be cancelled on the loop's thread only; the host's programs need not wait for it. */
 void vsock_orphan_all(struct vsock *vsock)
 {
+	vsock->ready_first = vsock->ready_last = NULL;
+	vsock->refusal_count = 0;
 	for (unsigned int i = 0; i < VSOCK_CONNECTIONS_MAX; i++) {
 		struct vsock_connection *connection = &vsock->connections[i];
 
 		if (connection->state == VSOCK_FREE || connection->state == VSOCK_DEAD ||
 		    connection->state == VSOCK_LINGER)
 			continue;
+		connection->ready = false;
+		if (is_unknown_to_guest(connection)) {
+			if (connection->operations)
+				vsock_ready(connection);
+			continue;
+		}
 		if (connection->state == VSOCK_OPEN && connection->buffer_bytes) {
 			vsock_linger(connection);
 			continue;
@@ -228,11 +245,8 @@ void vsock_orphan_all(struct vsock *vsock)
 		shutdown(connection->fd, SHUT_RDWR);
 		connection->state = VSOCK_ORPHAN;
 		connection->operations = 0;
-		connection->ready = false;
 		vsock->has_orphans = true;
 	}
-	vsock->ready_first = vsock->ready_last = NULL;
-	vsock->refusal_count = 0;
 }
 
 void vsock_release_orphans(struct vsock *vsock)

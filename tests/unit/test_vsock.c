@@ -228,6 +228,38 @@ static void test_reset_cuts_connections(void **state)
 	close(fds[0]);
 }
 
+/* Who connects while the guest boots waits for it; its driver begins with a reset. */
+static void test_request_outlives_a_reset(void **state)
+{
+	struct bench *bench = *state;
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	const struct vsock *vsock = (const struct vsock *)bench->virtio;
+	int early = host_socket(bench->path, false), late = host_socket(bench->path, false);
+	uint32_t requested = 0;
+	uint32_t ports[2];
+
+	start(bench, 0);
+	say(early, "CONNECT 52\n");
+	for (unsigned int i = 0; i < 5000 && !requested; i++) {
+		nanosleep(&pause, NULL);
+		pthread_mutex_lock(bench->virtio->lock);
+		for (unsigned int c = 0; c < VSOCK_CONNECTIONS_MAX; c++)
+			requested += vsock->connections[c].state == VSOCK_REQUESTED;
+		pthread_mutex_unlock(bench->virtio->lock);
+	}
+	assert_int_equal(requested, 1);
+	start(bench, 32);
+	say(late, "CONNECT 53\n");
+	for (unsigned int i = 0; i < 2; i++) {
+		guest_receives(bench);
+		assert_int_equal(bench->header.op, VIRTIO_VSOCK_OP_REQUEST);
+		ports[i] = bench->header.dst_port;
+	}
+	assert_true(ports[0] == 52 && ports[1] == 53);
+	close(early);
+	close(late);
+}
+
 /* ---- Credit ---- */
 
 /* The guest has no more room: the rest waits in the host's socket. */
@@ -407,6 +439,7 @@ int main(void)
 		TEST(guest_half_closes),
 		TEST(answer_before_the_end),
 		TEST(reset_cuts_connections),
+		TEST(request_outlives_a_reset),
 		TEST(credit_of_the_guest),
 		TEST(credit_of_the_host),
 		TEST(lingers),
