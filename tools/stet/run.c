@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -465,12 +466,25 @@ static int stay(struct run *run)
 	return code;
 }
 
+/* A vsock may have more connections than the 1024 descriptors that processes begin with, for the
+ * sake of select(), which nothing here uses. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* Signals, terminal and pipe around the VM's life. */
 static int run_vm(struct run *run, uint64_t start_ns, uint64_t parsed_ns)
 {
 	int result = 0;
 	int code;
 
+	raise_descriptor_limit();
 	if (run->terminal)
 		result = terminal_open(); /* before there is a second thread */
 	if (!result)
