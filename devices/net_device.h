@@ -22,14 +22,15 @@ struct net_limit {
 
 struct net_window_chain {
 	uint16_t head;
-	uint16_t buffers;
 	uint32_t bytes;
 };
 
 /*
  * Chains of a receive queue that were popped ahead: enough for the largest packet that may come. A
- * packet takes some from the front, the rest stays for the next one. Buffers lie in iov in their
- * order; there is one place more, for the byte that shows that a packet was cut off.
+ * packet takes some from the front, the rest stays for the next one. Their memory lies in iov in
+ * its order, bytes of it in all; neighbours in memory share a buffer, for the kernel works per
+ * buffer and drivers cut theirs from larger pieces. There is one place more, for what is put behind
+ * them during a read.
  */
 struct net_window {
 	struct iovec iov[NET_WINDOW_BUFFERS + 1];

@@ -41,19 +41,45 @@ static void compact(struct net_window *window)
 	window->first_buffer = window->first_chain = 0;
 }
 
+static void append_buffer(struct net_window *window, const struct iovec *buffer)
+{
+	struct iovec *end = first_buffer(window) + window->buffers;
+
+	if (window->buffers && (uint8_t *)end[-1].iov_base + end[-1].iov_len == buffer->iov_base) {
+		end[-1].iov_len += buffer->iov_len;
+		return;
+	}
+	*end = *buffer;
+	window->buffers++;
+}
+
 static void append(struct net_window *window, const struct virtq_chain *chain)
 {
 	compact(window);
-	memcpy(first_buffer(window) + window->buffers, chain->iov,
-	       chain->writable * sizeof(*chain->iov));
-	window->chains[window->first_chain + window->chain_count] = (struct net_window_chain){
-		.head = chain->head,
-		.buffers = chain->writable,
-		.bytes = chain->writable_bytes,
-	};
-	window->buffers += chain->writable;
+	for (unsigned int i = 0; i < chain->writable; i++)
+		append_buffer(window, &chain->iov[i]);
+	window->chains[window->first_chain + window->chain_count] =
+		(struct net_window_chain){ .head = chain->head, .bytes = chain->writable_bytes };
 	window->bytes += chain->writable_bytes;
 	window->chain_count++;
+}
+
+/* Takes so many bytes, which are there, off the front. */
+static void drop(struct net_window *window, uint64_t bytes)
+{
+	window->bytes -= bytes;
+	while (bytes) {
+		struct iovec *iov = first_buffer(window);
+		size_t part = num_min(bytes, iov->iov_len);
+
+		iov->iov_base = (uint8_t *)iov->iov_base + part;
+		iov->iov_len -= part;
+		bytes -= part;
+		if (!iov->iov_len) {
+			window->first_buffer++;
+			window->buffers--;
+		}
+	}
 }
 
 /* The largest packet that may come, given what the driver accepted (5.1.6.3.1). Without merging a
@@ -144,6 +170,7 @@ static void deliver(struct net_pair *pair, uint64_t bytes)
 	struct net_window *window = &pair->window;
 	struct virtq *q = queue_of(pair);
 	uint32_t count = chains_for(window, bytes);
+	uint64_t room = 0;
 
 	net_count(&net->stats.received, 1);
 	net_count(&net->stats.received_bytes, bytes - NET_HEADER_BYTES);
@@ -155,11 +182,10 @@ static void deliver(struct net_pair *pair, uint64_t bytes)
 
 		put_used(q, i, chain->head, filled);
 		bytes -= filled;
-		window->first_buffer += chain->buffers;
-		window->buffers -= chain->buffers;
-		window->bytes -= chain->bytes;
+		room += chain->bytes;
 	}
 	window->chain_count -= count;
+	drop(window, room);
 	show_used(q, count);
 }
 
@@ -229,31 +255,50 @@ static void copy_to_window(struct net_window *window, uint64_t at, const uint8_t
 }
 
 /*
+ * Reads into the first bytes of the window and then the spare place. The buffer in which they end
+ * is cut there for the time of the read.
+ */
+static ssize_t receive_at_front(struct net_pair *pair, uint64_t bytes)
+{
+	struct net *net = pair->net;
+	struct iovec *iov = first_buffer(&pair->window), *end = iov;
+	struct iovec last, behind;
+	ssize_t got;
+
+	for (; bytes > end->iov_len; end++)
+		bytes -= end->iov_len;
+	last = end[0];
+	behind = end[1];
+	end[0].iov_len = bytes;
+	end[1] = (struct iovec){ pair->spare, NET_PACKET_BYTES_MAX };
+	got = net->backend->ops->receive(net->backend, pair->index, iov,
+					 (unsigned int)(end - iov) + 2);
+	end[0] = last;
+	end[1] = behind;
+	return got;
+}
+
+/*
  * Into the first chain, with a place of our own behind it. Handing the kernel a window of a
- * segmentation offload's size, some forty buffers, costs more than a small packet itself; and after
- * a small one comes mostly another one. Where not, the rest is copied, once.
+ * segmentation offload's size costs more than a small packet itself; and after a small one comes
+ * mostly another one. Where not, the rest is copied, once.
  */
 static enum step receive_small(struct net_pair *pair)
 {
 	struct net *net = pair->net;
 	struct net_window *window = &pair->window;
-	const struct net_window_chain first = window->chains[window->first_chain];
-	struct iovec *iov = first_buffer(window);
-	const struct iovec behind = iov[first.buffers];
-	ssize_t got;
+	uint32_t room = window->chains[window->first_chain].bytes;
+	ssize_t got = receive_at_front(pair, room);
 
-	iov[first.buffers] = (struct iovec){ pair->spare, NET_PACKET_BYTES_MAX };
-	got = net->backend->ops->receive(net->backend, pair->index, iov, first.buffers + 1u);
-	iov[first.buffers] = behind;
 	if (got < NET_HEADER_BYTES)
 		return backend_error(net, got);
 	if ((uint64_t)got > window->bytes) {
 		net_count(&net->stats.receive_dropped, 1);
 		return STEP_GO_ON;
 	}
-	if ((uint64_t)got > first.bytes) {
+	if ((uint64_t)got > room) {
 		pair->is_large = true;
-		copy_to_window(window, first.bytes, pair->spare, (size_t)got - first.bytes);
+		copy_to_window(window, room, pair->spare, (size_t)got - room);
 	}
 	deliver(pair, (uint64_t)got);
 	return STEP_GO_ON;

@@ -334,6 +334,48 @@ static void test_receives_for_long(void **state)
 	}
 }
 
+/*
+ * Packets of all sizes through buffers that partly touch each other in memory, so that the device
+ * sees some as one: each lands where its descriptors say, and nothing is written between them.
+ */
+static void test_receives_into_gaps(void **state)
+{
+	struct bench *bench = *state;
+	uint8_t *ram = bench->io.ram.ranges[0].host + BUFFERS;
+	unsigned int given = 0, taken = 0;
+
+	assert_true(start(bench, MERGE | SEGMENTED, 256));
+	for (unsigned int i = 0; i < 1000; i++) {
+		size_t frame = i % 3 ? 60 + i * 7 % 900 : 60 + i * 977 % 60000, total = 0;
+		uint32_t head, bytes, count = 1;
+
+		memset(ram, 0xee, 256 * 1024);
+		for (; given < taken + 256; given++) {
+			uint64_t at = BUFFERS + given % 256 * 1024 + (given & 4 ? 0 : 64);
+			const struct fake_buffer buffer = { at, given & 4 ? 1024 : 960, true };
+
+			fake_queue_add(&bench->q[0], &buffer, 1);
+		}
+		fake_io_kick(&bench->io, 0, &bench->q[0]);
+		peer_sends(bench, 0, frame);
+		for (uint32_t b = 0; b < count; b++, taken++) {
+			const uint8_t *place = ram + (size_t)1024 * (taken % 256);
+
+			assert_true(b ? fake_queue_used(&bench->q[0], &head, &bytes)
+				      : fake_io_used(&bench->q[0], &head, &bytes));
+			assert_int_equal(head, taken % 256);
+			if (!(taken & 4))
+				assert_int_equal(place[0], 0xee);
+			memcpy(bench->in + total, place + (taken & 4 ? 0 : 64), bytes);
+			if (!b)
+				count = load_le16(bench->in + 10);
+			total += bytes;
+		}
+		assert_int_equal(total, NET_HEADER_BYTES + frame);
+		assert_memory_equal(bench->in + 12, bench->out + 12, frame);
+	}
+}
+
 /* The header may be cut anywhere. */
 static void test_receives_into_scattered_chains(void **state)
 {
@@ -617,6 +659,7 @@ int main(void)
 		TEST(sending_waits_for_room),
 		TEST(receives),
 		TEST(receives_for_long),
+		TEST(receives_into_gaps),
 		TEST(receives_into_scattered_chains),
 		TEST(without_merging),
 		TEST(starved),
