@@ -143,6 +143,37 @@ bad_run "initrd missing" "No such file" -k "$tiny" -i "$files/none"
 bad_run "command line too long" "command line" -k "$tiny" -a "$(printf '%070000d' 0)"
 bad_run "command line with a newline" "command line" -k "$tiny" -a "$(printf 'a\nb')"
 
+# ---- a command on a tree ----
+tree=$files/tree
+mkdir -p "$tree/sub"
+echo text >"$tree/sub/file"
+export STET_KERNEL=$tiny
+bad_run "--root without a command" "--root needs a command" --root "$tree"
+bad_run "--root with nothing behind --" "no command behind --" --root "$tree" --
+bad_run "a command without --root" "--root DIR" -k "$tiny" -- true
+bad_run "--root missing" "/nonexistent" --root /nonexistent -- true
+bad_run "--root is a file" "Not a directory" --root "$tree/sub/file" -- true
+bad_run "--root with --initrd" "no --initrd" --root "$tree" -i "$tiny" -- true
+bad_run "--root and the terminal as console" "the terminal is the command's" --root "$tree" --console tty -- true
+bad_run "--workdir without --root" "--root DIR" -k "$tiny" --workdir /
+bad_run "--workdir that is no path of the guest" "begins with /" --root "$tree" --workdir sub -- true
+bad_run "--root with too little memory" "give it at least" --root "$tree" -m 16M -- true
+bad_run "--root with the kernel missing" "No such file" --root "$tree" -k "$files/none" -- true
+mkdir "$tree/.stet"
+bad_run "--root with a file of init's name" ".stet: is in the way" --root "$tree" -- true
+rmdir "$tree/.stet"
+truncate -s 5G "$tree/large"
+bad_run "a file over 4 GiB" "large: has 5120 MiB" --root "$tree" -- true
+rm "$tree/large"
+if [ "$(id -u)" != 0 ]; then
+	chmod 0 "$tree/sub/file"
+	bad_run "a file that cannot be read" "sub/file: cannot be read" --root "$tree" -- true
+	chmod 600 "$tree/sub/file"
+fi
+unset STET_KERNEL
+bad_command "no kernel to be found" "no kernel found" env HOME=/nonexistent XDG_CACHE_HOME= STET_CACHE= \
+	"$stet" run --root "$tree" -- true
+
 # ---- the host ----
 absent='mount -t tmpfs none /dev && touch /dev/null && exec "$@"'
 if unshare -rm true 2>/dev/null; then

@@ -15,12 +15,22 @@ _stet_files()
 	COMPREPLY=($(compgen -f -- "$cur"))
 }
 
+_stet_directories()
+{
+	local IFS=$'\n'
+
+	compopt -o filenames 2>/dev/null
+	COMPREPLY=($(compgen -d -- "$cur"))
+}
+
 # The value of option $1. Fails where it takes none.
 _stet_value()
 {
 	case $1 in
 	-k | --kernel | -i | --initrd) _stet_files ;;
-	-a | --cmdline) COMPREPLY=() ;;
+	-a | --cmdline | --workdir) COMPREPLY=() ;;
+	--root) _stet_directories ;;
+	--env) COMPREPLY=($(compgen -e -- "$cur")) ;;
 	-c | --cpus) _stet_words "1 2 4 8 16 32" ;;
 	-m | --memory) _stet_words "128M 256M 512M 1G 2G 4G 8G" ;;
 	--backing) _stet_words "auto hugetlb-1G hugetlb-2M thp 4k" ;;
@@ -49,7 +59,7 @@ _stet()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 	local run_options="--kernel --name --initrd --cmdline --cpus --memory --backing --prefault --fault-around --boot
-		--disk --net --vsock --rng --transport --console --hvc --stats --json --log-level --verbose --quiet --help"
+		--disk --net --vsock --rng --transport --console --hvc --root --workdir --env --stats --json --log-level --verbose --quiet --help"
 
 	COMPREPLY=()
 	# bash splits at = and : (COMP_WORDBREAKS): "--backing=th" comes as three words.

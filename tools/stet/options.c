@@ -350,10 +350,14 @@ void options_print(const struct option *options)
 		char head[96];
 		bool optional = options->kind == OPTION_OPTIONAL_TEXT;
 		const char *argument = options->argument ? options->argument : "";
-		int used = options->short_name
-				   ? snprintf(head, sizeof(head), "-%c, --%s", options->short_name,
-					      options->name)
-				   : snprintf(head, sizeof(head), "    --%s", options->name);
+		int used;
+
+		if (options->kind == OPTION_REST)
+			continue; /* stands in the usage line */
+		used = options->short_name
+			       ? snprintf(head, sizeof(head), "-%c, --%s", options->short_name,
+					  options->name)
+			       : snprintf(head, sizeof(head), "    --%s", options->name);
 
 		snprintf(head + used, sizeof(head) - (size_t)used, "%s%s%s",
 			 optional    ? "[="

@@ -104,15 +104,15 @@ static const struct option table[] = {
 	{ 'v', "verbose", NULL, OPTION_REPEAT, FIELD(verbose), NULL, "one log level more" },
 	{ 'q', "quiet", NULL, OPTION_FLAG, FIELD(quiet), NULL, "errors only, no progress bar" },
 	{ 0, "root", "DIR", OPTION_TEXT, FIELD(root), NULL,
-	  "run a command on the tree DIR, of which the guest gets a copy" },
+	  "run COMMAND on the tree DIR, of which the guest gets a copy;\n"
+	  "stet's exit code is the command's" },
 	{ 0, "workdir", "DIR", OPTION_TEXT, FIELD(workdir), NULL,
 	  "the command's working directory in the guest (default: this\n"
 	  "one, where it lies in the tree, else /)" },
 	{ 0, "env", "NAME[=VALUE]", OPTION_LIST, FIELD(env), NULL,
 	  "a variable of the command's environment; without =VALUE that\n"
 	  "of this one" },
-	{ 0, "", "COMMAND [ARGUMENT]...", OPTION_REST, FIELD(command), NULL,
-	  "the command for --root; its exit code is stet's" },
+	{ 0, "", NULL, OPTION_REST, FIELD(command), NULL, NULL },
 	{ 'h', "help", NULL, OPTION_HELP, 0, NULL, "print this and exit" },
 	{ 0, NULL, NULL, OPTION_HELP, 0, NULL, NULL },
 };
