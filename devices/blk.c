@@ -35,7 +35,8 @@ static void write_config(struct blk *blk, uint16_t queue_count)
 		.num_queues = htole16(queue_count),
 		.max_discard_sectors = htole32(ZEROES_SECTORS_MAX),
 		.max_discard_seg = htole32(1),
-		.discard_sector_alignment = htole32(blk->image.block_bytes >> SECTOR_SHIFT),
+		/* What is smaller the host could only overwrite. */
+		.discard_sector_alignment = htole32(PHYSICAL_BLOCK_BYTES >> SECTOR_SHIFT),
 		.max_write_zeroes_sectors = htole32(ZEROES_SECTORS_MAX),
 		.max_write_zeroes_seg = htole32(1),
 		.write_zeroes_may_unmap = 1,

@@ -214,6 +214,7 @@ static void test_config_space(void **state)
 	assert_int_equal(fake_read(bench.mmio, 0x114, 4), 512);
 	assert_int_equal(fake_read(bench.mmio, 0x118, 1), 3); /* 4 KiB below */
 	assert_int_equal(fake_read(bench.mmio, 0x122, 2), QUEUES);
+	assert_int_equal(fake_read(bench.mmio, 0x12c, 4), 8); /* 4 KiB to discard */
 	end(&bench);
 }
 
