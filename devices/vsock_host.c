@@ -17,7 +17,7 @@
 
 #define ACCEPTS_PER_RUN  16
 #define TICK_NS          (NS_PER_SEC / 2)
-#define LINE_LIMIT_NS    (5 * NS_PER_SEC)
+#define LINE_LIMIT_NS    (30 * NS_PER_SEC)
 #define REQUEST_LIMIT_NS (10 * NS_PER_SEC)
 #define CLOSE_LIMIT_NS   (10 * NS_PER_SEC)
 
