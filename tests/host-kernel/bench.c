@@ -111,26 +111,29 @@ static void set_cap(const struct machine *m, uint32_t number, uint64_t value)
 }
 
 /* One pass of the guest over populated 4K pages that are not prefaulted. */
-static void fault_around(uint64_t pages)
+static void fault_around(uint64_t pages, bool set, bool paging)
 {
 	struct machine m;
 	char text[64];
 
 	machine_create(&m, MEMORY_4K, RAM, 1);
 	populate(&m, 0, RAM);
-	if (pages)
+	if (set)
 		set_cap(&m, STET_KVM_CAP_FAULT_AROUND, pages);
+	if (paging)
+		guest_paging(&m, 0);
 	uint64_t start = now_ns();
 
 	guest_touch(&m, 0, TOUCH_BASE, RAM, PAGE, true);
 	uint64_t ns = now_ns() - start;
 
-	if (pages)
-		snprintf(text, sizeof(text), "fault-around %llu: %lld faults",
-			 (unsigned long long)pages, (long long)stat_cpu(&m, 0, "pf_taken"));
-	else
-		snprintf(text, sizeof(text), "fault-around not set: %lld faults",
+	if (set)
+		snprintf(text, sizeof(text), "fault-around %llu%s: %lld faults",
+			 (unsigned long long)pages, paging ? ", paging" : "",
 			 (long long)stat_cpu(&m, 0, "pf_taken"));
+	else
+		snprintf(text, sizeof(text), "fault-around not set%s: %lld faults",
+			 paging ? ", paging" : "", (long long)stat_cpu(&m, 0, "pf_taken"));
 	row(text, ns, (RAM - TOUCH_BASE) / PAGE);
 	machine_destroy(&m);
 }
@@ -218,7 +221,7 @@ static void notifiers(void)
 
 int main(int argc, char **argv)
 {
-	static const uint64_t sizes[] = { 0, 1, 8, 32, 512 };
+	static const uint64_t sizes[] = { 0, 8, 32, 512 };
 	const bool all = argc < 2, patched = kernel_is_patched();
 
 	printf("%s kernel, 64 MiB %20s %9s\n", patched ? "patched" : "stock", "ns", "per page");
@@ -234,8 +237,11 @@ int main(int argc, char **argv)
 		run_folios("1024kB");
 	}
 	if (all || !strcmp(argv[1], "around"))
-		for (unsigned i = 0; i < (patched ? sizeof(sizes) / sizeof(*sizes) : 1); i++)
-			fault_around(sizes[i]);
+		for (int paging = 0; paging <= (kernel_has_tdp() ? 0 : 1); paging++) {
+			fault_around(0, false, paging);
+			for (size_t i = 0; patched && i < sizeof(sizes) / sizeof(*sizes); i++)
+				fault_around(sizes[i], true, paging);
+		}
 	if (all || !strcmp(argv[1], "dirty"))
 		for (int premap = 0; premap <= (patched ? 1 : 0); premap++)
 			dirty_logging(MEMORY_THP, "THP", RAM, premap);

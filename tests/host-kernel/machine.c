@@ -33,7 +33,8 @@ struct kvm_pre_fault_memory {
 	__u64 flags;
 	__u64 padding[5];
 };
-#define KVM_PRE_FAULT_MEMORY _IOWR(KVMIO, 0xd5, struct kvm_pre_fault_memory)
+#define KVM_PRE_FAULT_MEMORY     _IOWR(KVMIO, 0xd5, struct kvm_pre_fault_memory)
+#define KVM_CAP_PRE_FAULT_MEMORY 236
 #endif
 
 /*
@@ -189,6 +190,31 @@ int guest_touch(struct machine *m, unsigned cpu, uint64_t from, uint64_t to, uin
 	return m->run[cpu]->exit_reason == KVM_EXIT_IO ? 0 : (int)m->run[cpu]->exit_reason;
 }
 
+#define CR0_PG         (1ull << 31)
+#define CR4_PAE        (1ull << 5)
+#define PAGE_DIRECTORY 0x10000ull
+#define PAGE_TABLES    0x11000ull
+/* Present, writable, user, accessed, dirty. */
+#define GUEST_PTE      0x67u
+
+void guest_paging(const struct machine *m, unsigned cpu)
+{
+	uint32_t *directory = (uint32_t *)(m->memory + PAGE_DIRECTORY);
+	uint32_t *entries = (uint32_t *)(m->memory + PAGE_TABLES);
+	struct kvm_sregs sregs;
+
+	for (uint32_t i = 0; i < m->bytes / PAGE; i++) {
+		entries[i] = i * (uint32_t)PAGE | GUEST_PTE;
+		directory[i / 1024] =
+			((uint32_t)PAGE_TABLES + i / 1024 * (uint32_t)PAGE) | GUEST_PTE;
+	}
+	need(ioctl(m->cpu[cpu], KVM_GET_SREGS, &sregs), "KVM_GET_SREGS");
+	sregs.cr3 = PAGE_DIRECTORY;
+	sregs.cr4 &= ~CR4_PAE;
+	sregs.cr0 |= CR0_PG;
+	need(ioctl(m->cpu[cpu], KVM_SET_SREGS, &sregs), "KVM_SET_SREGS");
+}
+
 void populate(const struct machine *m, uint64_t gpa, uint64_t bytes)
 {
 	need(madvise(m->memory + gpa, bytes, MADV_POPULATE_WRITE), "MADV_POPULATE_WRITE");
@@ -292,6 +318,15 @@ bool kernel_is_patched(void)
 		close(kvm);
 	}
 	return patched;
+}
+
+bool kernel_has_tdp(void)
+{
+	int kvm = need(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
+	bool has = ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_PRE_FAULT_MEMORY) > 0;
+
+	close(kvm);
+	return has;
 }
 
 static void report(bool good, const char *suffix, const char *what, va_list arguments)

@@ -52,6 +52,12 @@ int set_slot(const struct machine *m, uint32_t slot, uint32_t flags, uint64_t gp
 int guest_touch(struct machine *m, unsigned cpu, uint64_t from, uint64_t to, uint32_t step,
 		bool write);
 
+/*
+ * Turns paging on in the guest: 4K pages of the guest's own, each where it is without paging. From
+ * then on KVM's shadow MMU, where it is used, shadows page tables. They lie below CODE_GPA's 2 MiB.
+ */
+void guest_paging(const struct machine *m, unsigned cpu);
+
 /* Populate for write, as stet does. */
 void populate(const struct machine *m, uint64_t gpa, uint64_t bytes);
 
@@ -75,6 +81,8 @@ int stat_read(int stats_fd, const char *name, uint64_t *values, size_t nr);
  * fail.
  */
 bool kernel_is_patched(void);
+/* False where KVM has no two-dimensional paging (npt=0, ept=0): the shadow MMU is at work. */
+bool kernel_has_tdp(void);
 void check(bool good, const char *what, ...) __attribute__((format(printf, 2, 3)));
 void check_patched(bool good, const char *what, ...) __attribute__((format(printf, 2, 3)));
 void note(const char *what, ...) __attribute__((format(printf, 1, 2)));

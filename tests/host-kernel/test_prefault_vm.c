@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_prefault_vm.c: STET_KVM_PREFAULT_VM, what it maps and what it refuses. */
 #include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -258,6 +262,96 @@ static void test_other_process(void)
 	machine_destroy(&m);
 }
 
+static void *prefault_it(void *argument)
+{
+	struct stet_kvm_prefault result;
+
+	return (void *)(intptr_t)prefault_vm(argument, 0, RAM, STET_KVM_PREFAULT_WRITE, &result);
+}
+
+/* A VM that is closed while it is prefaulted, and one that is closed already. */
+static void test_closed(void)
+{
+	struct stet_kvm_prefault result;
+	struct machine m;
+	unsigned odd = 0;
+
+	for (unsigned i = 0; i < 20; i++) {
+		pthread_t thread;
+		void *r = NULL;
+
+		machine_create(&m, MEMORY_4K, RAM, 1);
+		if (pthread_create(&thread, NULL, prefault_it, &m)) {
+			machine_destroy(&m);
+			continue;
+		}
+		usleep(i * 500);
+		/* The last reference may be that of the call. */
+		munmap(m.run[0], m.run_bytes);
+		close(m.cpu_stats[0]);
+		close(m.cpu[0]);
+		close(m.vm_stats);
+		close(m.vm);
+		pthread_join(thread, &r);
+		odd += (intptr_t)r != 0 && (intptr_t)r != -EBADF;
+		odd += prefault_vm(&m, 0, RAM, 0, &result) != -EBADF;
+		m.nr_cpus = 0;
+		m.vm = m.vm_stats = -1;
+		machine_destroy(&m);
+	}
+	check(odd == 0, "a VM closed meanwhile: the call ends well, or does not begin; then EBADF");
+}
+
+/* As nobody: memory of another's file that may only be read. */
+static int nobodys_prefault(struct machine *root)
+{
+	struct stet_kvm_prefault result;
+	struct machine m;
+	int wrong = 0;
+
+	if (setgroups(0, NULL) || setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
+		return 1;
+	/* root's VM, inherited, does nothing for another process. */
+	wrong |= prefault_vm(root, 0, RAM, STET_KVM_PREFAULT_WRITE, &result) != -EIO ? 2 : 0;
+	machine_create(&m, MEMORY_4K, RAM, 1);
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	uint8_t *file = mmap(NULL, PAGE_2M / 8, PROT_READ, MAP_SHARED, fd, 0);
+
+	if (file == MAP_FAILED || set_slot(&m, 1, 0, 1ull << 30, PAGE_2M / 8, file))
+		return wrong | 4;
+	wrong |= prefault_vm(&m, 1ull << 30, PAGE_2M / 8, STET_KVM_PREFAULT_WRITE, &result) !=
+				 -EFAULT
+			 ? 8
+			 : 0;
+	wrong |= prefault_vm(&m, 1ull << 30, PAGE_2M / 8, 0, &result) != 0 ? 16 : 0;
+	wrong |= guest_touch(&m, 0, 1ull << 30, (1ull << 30) + PAGE, PAGE, true) == 0 ? 32 : 0;
+	wrong |= memcmp(file, "\177ELF", 4) != 0 ? 64 : 0;
+	wrong |= prefault_vm(&m, 0, RAM, STET_KVM_PREFAULT_WRITE, &result) != 0 ? 128 : 0;
+	return wrong;
+}
+
+static void test_unprivileged(void)
+{
+	struct machine m;
+	struct stat before;
+	int status = 0;
+
+	machine_create(&m, MEMORY_4K, RAM, 1);
+	if (stat("/dev/kvm", &before) || chmod("/dev/kvm", 0666)) {
+		note("/dev/kvm cannot be given to nobody");
+	} else {
+		pid_t child = fork();
+
+		if (child == 0)
+			_exit(nobodys_prefault(&m));
+		waitpid(child, &status, 0);
+		check(status == 0, "an unprivileged process maps its own memory and no more (%d)",
+		      WEXITSTATUS(status));
+		chmod("/dev/kvm", before.st_mode & 07777);
+	}
+	machine_destroy(&m);
+}
+
 /* Dirty-logged memory: a prefault is not a write. */
 static void test_dirty_logged(void)
 {
@@ -298,6 +392,8 @@ int main(void)
 		test_bad_arguments();
 		test_read_only();
 		test_other_process();
+		test_closed();
+		test_unprivileged();
 		test_dirty_logged();
 	}
 	return checks_done();
