@@ -50,6 +50,13 @@ void backing_probe_host(struct backing_host *host);
 void backing_probe_for(struct backing_host *host, enum backing wanted, uint64_t bytes);
 
 /*
+ * True where the host gives memory that has no advice small pages in larger pieces (multi-size THP,
+ * Linux 6.8), and never transparent huge pages: hugepages-2048kB/enabled is not "always", that of a
+ * smaller size is. Such memory is populated by a fault for each piece, not for each page.
+ */
+bool backing_small_folios(void);
+
+/*
  * Turns BACKING_AUTO into one that has room for bytes, and checks one that was asked for. *chosen
  * is untouched on failure. Errors name what is short and the command that mends it: -ENOMEM (pool
  * or memory too short), -EINVAL (bytes is not a multiple of the page size), -EOPNOTSUPP (THP off,

@@ -118,6 +118,32 @@ static uint64_t meminfo_bytes(const char *meminfo, const char *name)
 	return bytes;
 }
 
+/* Whether memory without advice gets pages of that size. *known: false before Linux 6.8. */
+static bool is_always(const char *size, bool *known)
+{
+	char path[128], text[128];
+
+	snprintf(path, sizeof(path), THP_DIRECTORY "hugepages-%s/enabled", size);
+	*known = fd_read_text(path, text, sizeof(text)) > 0;
+	if (*known && is_selected(text, "inherit") &&
+	    fd_read_text(THP_DIRECTORY "enabled", text, sizeof(text)) <= 0)
+		return false;
+	return *known && is_selected(text, "always");
+}
+
+bool backing_small_folios(void)
+{
+	static const char *const sizes[] = { "64kB", "1024kB", "512kB", "256kB", "128kB", "32kB" };
+	bool known;
+
+	if (is_always("2048kB", &known) || !known)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+		if (is_always(sizes[i], &known))
+			return true;
+	return false;
+}
+
 static void probe_memory(struct backing_host *host)
 {
 	char text[8192]; /* the file is 1.5 KiB */

@@ -32,6 +32,7 @@ struct ram {
 	uint32_t range_count;
 	struct ram_range ranges[LAYOUT_RAM_RANGES_MAX];
 	bool locked;      /* mlock succeeded (hugetlb pages need none) */
+	bool folios;      /* 4K pages come in larger pieces until ram_settle() */
 	bool numa_pinned; /* NUMA balancing leaves it alone: a policy of its own, or hugetlb */
 };
 
@@ -64,6 +65,10 @@ void ram_fini(struct ram *ram); /* a zeroed one is fine */
  * fifth of populating them, locking none costs nothing.
  */
 void ram_lock(struct ram *ram);
+
+/* After populating, or at once where nothing is populated: from now on the host makes no larger
+ * pages of small ones. */
+void ram_settle(struct ram *ram);
 
 /* The host address of [gpa, gpa + bytes), or NULL where that is not wholly inside one RAM range or
  * bytes is 0. Any thread. */

@@ -41,8 +41,12 @@ int start_memory(struct stet_vm *vm, const struct stet_config *config, struct er
 	vm->prefault.wanted = config->prefault != STET_PREFAULT_OFF;
 	ret = ram_init_wanted(&vm->ram, config->memory_bytes, (enum backing)config->backing,
 			      vm->prefault.wanted, error);
-	if (ret || !vm->prefault.wanted)
+	if (ret)
 		return ret;
+	if (!vm->prefault.wanted) {
+		ram_settle(&vm->ram);
+		return 0;
+	}
 	ram_lock(&vm->ram);
 	vm->prefault.by_vm = vm->ram.backing == BACKING_4K && kvm_prefault_vm_works(vm->kvm_fd);
 	if (vm->prefault.by_vm)
@@ -51,6 +55,7 @@ int start_memory(struct stet_vm *vm, const struct stet_config *config, struct er
 			    error);
 	if (ret)
 		return ret;
+	ram_settle(&vm->ram);
 	vm->prefault.populated = true;
 	return 0;
 }
@@ -316,8 +321,10 @@ static int map_ram(struct stet_vm *vm, const struct prefault_progress *progress)
 	if (!vm->prefault.by_vm)
 		return prefault_stage2(&vm->ram, vm->vcpu_count, map_piece, vm, progress);
 	ret = prefault_stage2(&vm->ram, MAP_WORKERS_MAX, map_piece_by_vm, vm, progress);
-	if (!ret)
+	if (!ret) {
+		ram_settle(&vm->ram);
 		vm->prefault.populated = true;
+	}
 	return ret;
 }
 

@@ -262,11 +262,18 @@ static void test_other_process(void)
 	machine_destroy(&m);
 }
 
+struct prefault_job {
+	struct machine *m;
+	int result;
+};
+
 static void *prefault_it(void *argument)
 {
 	struct stet_kvm_prefault result;
+	struct prefault_job *job = argument;
 
-	return (void *)(intptr_t)prefault_vm(argument, 0, RAM, STET_KVM_PREFAULT_WRITE, &result);
+	job->result = prefault_vm(job->m, 0, RAM, STET_KVM_PREFAULT_WRITE, &result);
+	return NULL;
 }
 
 /* A VM that is closed while it is prefaulted, and one that is closed already. */
@@ -277,11 +284,11 @@ static void test_closed(void)
 	unsigned odd = 0;
 
 	for (unsigned i = 0; i < 20; i++) {
+		struct prefault_job job = { &m, 0 };
 		pthread_t thread;
-		void *r = NULL;
 
 		machine_create(&m, MEMORY_4K, RAM, 1);
-		if (pthread_create(&thread, NULL, prefault_it, &m)) {
+		if (pthread_create(&thread, NULL, prefault_it, &job)) {
 			machine_destroy(&m);
 			continue;
 		}
@@ -292,8 +299,8 @@ static void test_closed(void)
 		close(m.cpu[0]);
 		close(m.vm_stats);
 		close(m.vm);
-		pthread_join(thread, &r);
-		odd += (intptr_t)r != 0 && (intptr_t)r != -EBADF;
+		pthread_join(thread, NULL);
+		odd += job.result != 0 && job.result != -EBADF;
 		odd += prefault_vm(&m, 0, RAM, 0, &result) != -EBADF;
 		m.nr_cpus = 0;
 		m.vm = m.vm_stats = -1;

@@ -107,14 +107,34 @@ others()
 	zero "Debian 6.1 cloud kernel" vmlinuz-6.1-cloud hugetlb-2M 2 256 require
 	zero "Debian 6.1 generic kernel" vmlinuz-6.1 hugetlb-2M 2 512 require
 	zero "Debian 6.12 generic kernel" vmlinuz-6.12 hugetlb-2M 2 512 require
+	in_folios
 	faults_without_prefault "without prefault, 4k" vmlinuz-6.12-cloud 4k 1 128 off
 	faults_without_prefault "without prefault, hugetlb-2M" vmlinuz-6.12-cloud hugetlb-2M 1 128 off
 }
 
-# Arguments: SIZE, SIZE/BACKING/CPUS, others.
+# Small pages that the host allocates 16 at a time, as it is told to: still 4K entries in stage 2, and no faults.
+in_folios()
+{
+	thp=/sys/kernel/mm/transparent_hugepage
+	echo madvise >$thp/hugepages-2048kB/enabled
+	echo always >$thp/hugepages-64kB/enabled
+	before=$(cat $thp/hugepages-64kB/stats/anon_fault_alloc)
+	zero "4k in folios of 64 KiB, 2 vCPUs, 256 MiB" vmlinuz-6.12-cloud 4k 2 256 require
+	got=$(($(cat $thp/hugepages-64kB/stats/anon_fault_alloc) - before))
+	echo inherit >$thp/hugepages-2048kB/enabled
+	echo never >$thp/hugepages-64kB/enabled
+	if [ $got -ge $((256 * 16 * 9 / 10)) ]; then
+		ok "4k in folios of 64 KiB: $got of them"
+	else
+		not_ok "4k in folios of 64 KiB: only $got of $((256 * 16))"
+	fi
+}
+
+# Arguments: SIZE, SIZE/BACKING/CPUS, others, folios.
 for part; do
 	case $part in
 		others) others ;;
+		folios) in_folios ;;
 		*/*/*)
 			cell=${part#*/}
 			one_of_size "${part%%/*}" "${cell%/*}" "${cell#*/}"
