@@ -21,7 +21,7 @@
 #define SUFFIX_BYTES 11
 #define TRIES        100
 
-static const struct timespec between_tries = { .tv_nsec = 10 * 1000000 };
+static const struct timespec between_tries = { .tv_nsec = 10000000 }; /* 10 ms */
 
 /*
  * Two that replace the same socket at once must not remove each other's: they take turns by a lock

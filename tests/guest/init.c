@@ -13,6 +13,7 @@
  *   stet.end=crash     crashes the kernel (sysrq c)
  *   stet.end=button    waits for the power button, then powers off
  *   stet.end=echo      copies console input to the console until the line "off", then powers off
+ *   stet.end=sockets   serves virtio sockets (sockets.c) until the line "off", then powers off
  *   stet.end=hang      sleeps for ever
  *   stet.facts=off     before one of them: marks and ends, says nothing
  */
@@ -34,16 +35,16 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "init.h"
+
 #define MARK_PORT      0x5e0
-#define MARK_USER      0x7b
-#define MARK_DONE      0x7c
 #define MARK_FAILED    0xff
 #define LEVEL_WARNING  4
 #define FOUR_GIB       (UINT64_C(4) << 30)
 #define BUTTON_WAIT_MS 10000
 
 /* Through /dev/port where the kernel has it, else through iopl(), which cloud kernels have. */
-static void mark(uint8_t value)
+void mark(uint8_t value)
 {
 	static int port_fd = -2;
 
@@ -75,15 +76,14 @@ static void __attribute__((noreturn)) end_machine(int how)
 	stay();
 }
 
-/* A guest that failed must not look like one that did its work. */
-static void __attribute__((noreturn)) fail(const char *what)
+void fail(const char *what)
 {
 	printf("guest: failed %s: %s\n", what, strerror(errno));
 	mark(MARK_FAILED);
 	stay();
 }
 
-static void fact(const char *name, const char *value)
+void fact(const char *name, const char *value)
 {
 	printf("guest: %s %s\n", name, value);
 }
@@ -299,6 +299,8 @@ static void __attribute__((noreturn)) end(const char *how)
 		wait_for_button();
 	else if (!strcmp(how, "echo"))
 		echo_lines();
+	else if (!strcmp(how, "sockets"))
+		sockets_serve();
 	else if (strcmp(how, "poweroff")) {
 		errno = EINVAL;
 		fail(how);
@@ -336,10 +338,24 @@ static void insert_modules(void)
 	}
 }
 
+/* Where the console comes with a module the kernel gives us none: what is opened next is not to be
+ * taken for standard input. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	mknod("/dev/null", S_IFCHR | 0666, makedev(1, 3));
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close(fd);
+}
+
 int main(void)
 {
 	char how[32], facts[8];
 
+	fill_standard_descriptors();
 	mark(MARK_USER);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	mount_at("proc", "/proc");

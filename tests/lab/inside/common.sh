@@ -48,6 +48,68 @@ show()
 	tr -d '\r\000' <"$1" | tail -n "${3:-12}" | sed 's/^/#   /'
 }
 
+# A script that uses what follows sets time_limit_s; $pid is a process that it started.
+
+# Waits until the extended regular expression $1 stands in file $2 (console.txt).
+wait_for_line()
+{
+	for _ in $(seq $((time_limit_s * 5))); do
+		grep -qE "$1" "${2:-console.txt}" && return 0
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.2
+	done
+	grep -qE "$1" "${2:-console.txt}"
+}
+
+# Waits for the end of $pid, at most $time_limit_s; its exit status goes to $status.
+wait_for_end()
+{
+	(sleep $time_limit_s; kill -9 "$pid" 2>/dev/null) &
+	watchdog=$!
+	wait "$pid" 2>/dev/null
+	status=$?
+	kill $watchdog 2>/dev/null
+	wait $watchdog 2>/dev/null
+}
+
+# Makes a terminal /tmp/tty of 99 by 33 characters and runs stet with the given options on it, as the foreground job of
+# a session of its own: process $pid. What is written to descriptor 4 is typed, what it shows goes to screen.txt.
+start_on_terminal()
+{
+	rm -f /tmp/keys
+	mkfifo /tmp/keys
+	: >screen.txt
+	socat PTY,link=/tmp/tty 'OPEN:/tmp/keys,rdonly!!OPEN:screen.txt,append' 2>/tmp/socat.txt &
+	socat_pid=$!
+	exec 4>/tmp/keys
+	while [ ! -e /tmp/tty ]; do sleep 0.1; done
+	# This shell keeps the terminal open, so that its modes can be seen after stet's end.
+	exec 5<>/tmp/tty
+	stty cols 99 rows 33 <&5
+	modes_before=$(stty -g <&5)
+	setsid -c ./stet run "$@" <&5 >&5 2>&5 4>&- 5>&- &
+	pid=$!
+}
+
+close_terminal()
+{
+	exec 4>&- 5>&-
+	kill -9 "$socat_pid" 2>/dev/null
+	wait "$socat_pid" 2>/dev/null
+	rm -f /tmp/tty
+}
+
+# What the screen shows must come to have extended regular expression $1 in it; $2: name.
+screen_shows()
+{
+	if wait_for_line "$1" screen.txt; then
+		ok "$2"
+	else
+		not_ok "not so: $2"
+		show screen.txt "the screen"
+	fi
+}
+
 # Notes the stage-2 faults KVM sees, and the guest's marks (writes to port 0x5e0).
 trace_on()
 {

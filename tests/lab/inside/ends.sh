@@ -23,28 +23,6 @@ start()
 	pid=$!
 }
 
-# Waits until the extended regular expression $1 stands in file $2 (console.txt).
-wait_for_line()
-{
-	for _ in $(seq $((time_limit_s * 5))); do
-		grep -qE "$1" "${2:-console.txt}" && return 0
-		kill -0 "$pid" 2>/dev/null || break
-		sleep 0.2
-	done
-	grep -qE "$1" "${2:-console.txt}"
-}
-
-# Waits for the end of $pid, at most $time_limit_s; its exit status goes to $status.
-wait_for_end()
-{
-	(sleep $time_limit_s; kill -9 "$pid" 2>/dev/null) &
-	watchdog=$!
-	wait "$pid" 2>/dev/null
-	status=$?
-	kill $watchdog 2>/dev/null
-	wait $watchdog 2>/dev/null
-}
-
 complain()
 {
 	not_ok "$*"
@@ -163,33 +141,6 @@ signals()
 	nothing_left "SIGTERM before the guest runs"
 }
 
-# Makes a terminal /tmp/tty and runs stet on it as the foreground job of a session of its own. What is written to
-# descriptor 4 is typed, what it shows goes to screen.txt.
-start_on_terminal()
-{
-	rm -f /tmp/keys
-	mkfifo /tmp/keys
-	: >screen.txt
-	socat PTY,link=/tmp/tty 'OPEN:/tmp/keys,rdonly!!OPEN:screen.txt,append' 2>/tmp/socat.txt &
-	socat_pid=$!
-	exec 4>/tmp/keys
-	while [ ! -e /tmp/tty ]; do sleep 0.1; done
-	# This shell keeps the terminal open, so that its modes can be seen after stet's end.
-	exec 5<>/tmp/tty
-	modes_before=$(stty -g <&5)
-	setsid -c ./stet run -k vmlinuz-6.12-cloud -i initrd-6.12-cloud -m "${mib}M" --backing hugetlb-2M \
-		-a "console=ttyS0 quiet $quirks stet.facts=off stet.end=echo" <&5 >&5 2>&5 4>&- 5>&- &
-	pid=$!
-}
-
-close_terminal()
-{
-	exec 4>&- 5>&-
-	kill -9 "$socat_pid" 2>/dev/null
-	wait "$socat_pid" 2>/dev/null
-	rm -f /tmp/tty
-}
-
 # The terminal has its modes back; $1: name.
 modes_back()
 {
@@ -204,20 +155,15 @@ modes_back()
 	fi
 }
 
-# What the screen shows must come to have extended regular expression $1 in it; $2: name.
-screen_shows()
+start_echo_on_terminal()
 {
-	if wait_for_line "$1" screen.txt; then
-		ok "$2"
-	else
-		not_ok "not so: $2"
-		show screen.txt "the screen"
-	fi
+	start_on_terminal -k vmlinuz-6.12-cloud -i initrd-6.12-cloud -m "${mib}M" --backing hugetlb-2M \
+		-a "console=ttyS0 quiet $quirks stet.facts=off stet.end=echo"
 }
 
 terminal()
 {
-	start_on_terminal
+	start_echo_on_terminal
 	screen_shows 'guest: waiting input' "a guest runs on a terminal"
 	if [ "$(stty -g <&5)" != "$modes_before" ]; then
 		ok "the terminal is raw while the guest runs"
@@ -235,7 +181,7 @@ terminal()
 	close_terminal
 	nothing_left "Ctrl-a x"
 
-	start_on_terminal
+	start_echo_on_terminal
 	wait_for_line 'guest: waiting input' screen.txt
 	kill -9 "$pid"
 	wait_for_end
@@ -243,7 +189,7 @@ terminal()
 	close_terminal
 	nothing_left "kill -9 on a terminal"
 
-	start_on_terminal
+	start_echo_on_terminal
 	wait_for_line 'guest: waiting input' screen.txt
 	close_terminal
 	wait_for_end
