@@ -40,14 +40,27 @@ static uint64_t host_memory(enum stet_backing backing)
 	}
 }
 
-static uint64_t choose_memory(const struct tree *tree, enum stet_backing backing)
+static int choose_memory(const struct tree *tree, struct stet_config *config, struct error *error)
 {
-	uint64_t step = backing == STET_BACKING_HUGETLB_1G ? GIB : 2 * MIB;
+	uint64_t step = config->backing == STET_BACKING_HUGETLB_1G ? GIB : 2 * MIB;
 	uint64_t need = tree_memory_bytes(tree, KERNEL_END);
-	uint64_t bytes = num_max(need + WORKING_ROOM, MEMORY_BYTES_MIN);
+	uint64_t wanted = num_max(need + WORKING_ROOM, MEMORY_BYTES_MIN);
+	uint64_t there = host_memory(config->backing);
+	uint64_t largest_bytes = 0;
+	const char *largest = tree_largest(tree, &largest_bytes);
 
-	bytes = num_max(need, num_min(bytes, host_memory(backing)));
-	return num_align_down(bytes + step - 1, step);
+	if (there && need > there)
+		return error_set(error, EFBIG,
+				 "%s: %" PRIu64 " MiB in %" PRIu64 " files, to be unpacked in the "
+				 "guest, need %" PRIu64 " MiB of memory; the host has %" PRIu64
+				 " MiB for it (the largest file: %.200s, %" PRIu64 " MiB)",
+				 config->root_dir, tree_archive_bytes(tree) / MIB,
+				 tree_entry_count(tree), need / MIB, there / MIB,
+				 largest ? largest : "none", largest_bytes / MIB);
+	if (there)
+		wanted = num_min(wanted, num_max(need, there));
+	config->memory_bytes = num_align_down(wanted + step - 1, step);
+	return 0;
 }
 
 int root_open(struct tree **tree, struct stet_config *config, const struct log *log,
@@ -67,8 +80,11 @@ int root_open(struct tree **tree, struct stet_config *config, const struct log *
 	free(extras);
 	if (ret)
 		return ret;
-	if (!config->memory_bytes)
-		config->memory_bytes = choose_memory(*tree, config->backing);
+	if (!config->memory_bytes) {
+		ret = choose_memory(*tree, config, error);
+		if (ret)
+			return ret;
+	}
 	log_line(log, LOG_LEVEL_INFO,
 		 "%s: %" PRIu64 " files, %" PRIu64 " MiB; memory: %" PRIu64 " MiB",
 		 config->root_dir, tree_entry_count(*tree), tree_archive_bytes(*tree) / MIB,

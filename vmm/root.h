@@ -10,7 +10,8 @@
 
 /*
  * Looks at config->root_dir; where memory_bytes is 0, sets it to what the tree and working on it
- * take, as far as the host has it. log must outlive the tree.
+ * take, as far as the host has it; -EFBIG where that is too little. log must outlive the tree,
+ * which is the caller's as soon as *tree is set, on failure as well.
  */
 int root_open(struct tree **tree, struct stet_config *config, const struct log *log,
 	      struct error *error);

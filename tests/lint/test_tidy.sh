@@ -19,7 +19,8 @@ done)"
 
 tap_scratch
 # Files whose compilation is known; one process for each processor.
-mapfile -t sources < <(files '^(base|mem|devices|boot|vmm|tools/stet)/.*\.c$' '^tests/cli/pty\.c$')
+mapfile -t sources < <(files '^(base|mem|devices|boot|vmm|tools/stet)/.*\.c$' \
+	'^tools/init/(command|frame|image|relay|settings)\.c$' '^tests/cli/pty\.c$')
 # shellcheck disable=SC2154 # set by tap_scratch
 if printf '%s\n' "${sources[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy -p "$tap_build" --quiet \
 	>"$tap_dir/tidy" 2>"$tap_dir/tidy-errors"; then
@@ -30,8 +31,9 @@ else
 		"$(grep -i '^error' "$tap_dir/tidy-errors" | head -n 5)"
 fi
 
-# Programs for emulated hosts, which scripts compile.
-mapfile -t programs < <(files '^tests/(host-kernel|lab)/.*\.c$' '^tools/lab/.*\.c$')
+# Programs for guests and emulated hosts, which scripts compile.
+mapfile -t programs < <(files '^tests/(host-kernel|lab)/.*\.c$' '^tools/lab/.*\.c$' \
+	'^tools/init/(init|system)\.c$')
 if printf '%s\n' "${programs[@]}" | xargs -P "$(nproc)" -n 4 sh -c \
 	'clang-tidy --quiet "$@" -- -std=gnu11 -O2 -D_FORTIFY_SOURCE=2 -D_GNU_SOURCE -I. -Wall -Wextra' sh \
 	>"$tap_dir/tidy" 2>"$tap_dir/tidy-errors"; then

@@ -12,8 +12,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-extern char **environ;
-
 /* The child's ends. */
 struct ends {
 	int in_fd, out_fd, err_fd;

@@ -126,7 +126,9 @@ void system_unmount(void)
 			paths[count++] = strdup(mount->mnt_dir);
 	if (mounts)
 		endmntent(mounts);
-	while (count--)
+	while (count--) {
 		if (paths[count] && umount(paths[count]))
 			say("unmount", paths[count]);
+		free(paths[count]);
+	}
 }

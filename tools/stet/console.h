@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define CONSOLE_BUFFER_BYTES 1024
+#define CONSOLE_BUFFER_BYTES 16384
 
 enum console_command {
 	CONSOLE_NOTHING,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/init/settings.h"
 #include "vmm/stet.h"
 
 static const struct option_choice backings[] = {
@@ -163,6 +164,9 @@ const char *run_options_check(const struct run_options *options)
 		return "a command needs a tree to run on: --root DIR";
 	if (options->root && !options->command[0])
 		return "--root: there is no command behind --";
+	for (size_t count = 0; options->root && options->command[count]; count++)
+		if (count == SETTINGS_WORDS_MAX)
+			return "--root: a command has at most 4096 words";
 	if (options->root && options->initrd)
 		return "--root makes the initrd: no --initrd with it";
 	if (!options->root && (options->workdir || options->env.count))
