@@ -126,10 +126,17 @@ static void reconfigure(const struct session *session)
 		.used = (void *)wild_address(device, 0x1000),
 	};
 
+	bool live = get_status(device) & STATUS_DRIVER_OK;
+	uint32_t before, after;
+
 	select_queue(device, (unsigned int)below(device->queues + 1));
+	before = queue_state(device);
 	set_queue(device, &ring);
 	enable_queue(device, (uint16_t)below(2));
 	set_features(device, chance());
+	after = queue_state(device);
+	if (live && !second_runs() && before != after)
+		fail("is a queue's state that changed after DRIVER_OK", before << 16 | after);
 }
 
 /* ---- Descriptors and rings ---- */
@@ -170,16 +177,22 @@ static void spoil(const struct session *session, struct request *request)
 {
 	struct descriptor *part = &request->parts[below(request->count)];
 
-	switch (below(4)) {
+	switch (below(6)) {
 	case 0:
 		part->flags ^= DESC_WRITE;
 		break;
-	case 1:
+	case 1: /* across the end of RAM, as the only thing that is wrong */
+	case 2:
+		part = &request->parts[0];
+		part->address = ram_end - below(part->bytes);
+		part->bytes += part->address + part->bytes <= ram_end ? part->bytes : 0;
+		break;
+	case 3:
 		part->bytes = (uint32_t)any_value();
 		if (part->address + part->bytes > OWN_BEGIN)
 			part->bytes = 0;
 		break;
-	case 2:
+	case 4:
 		request->count -= request->count > 1;
 		break;
 	default:
@@ -199,6 +212,8 @@ static uint16_t put(const struct session *session, struct ring *ring, struct req
 	if (indirect) {
 		span = tame_span(session->device, 1);
 		span.address &= ~UINT64_C(0xf);
+		if (!session->mild && one_in(8)) /* a table across the end of RAM */
+			span.address = ram_end - 16 * below(request->count);
 		table = (volatile struct descriptor *)span.address;
 	}
 	for (unsigned int i = 0; i < request->count; i++) {

@@ -35,4 +35,9 @@ void attack(struct device *device);
  * not work. */
 bool use(struct device *device);
 
+/* second.c: a second processor that disturbs. */
+void start_second(uint64_t seed);
+void pause_second(bool on);
+bool second_runs(void);
+
 #endif

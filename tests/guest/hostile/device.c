@@ -284,6 +284,13 @@ void enable_queue(const struct device *device, uint16_t on)
 		write_memory(device->window + MMIO_QUEUE_READY, 4, on);
 }
 
+uint32_t queue_state(const struct device *device)
+{
+	if (device->pci)
+		return (uint32_t)read_memory(device->common + COMMON_QUEUE_SIZE, 2);
+	return (uint32_t)read_memory(device->window + MMIO_QUEUE_READY, 4);
+}
+
 void kick(const struct device *device, unsigned int queue)
 {
 	barrier();

@@ -87,6 +87,8 @@ void select_queue(const struct device *device, unsigned int queue);
 uint16_t queue_size_max(const struct device *device); /* of the selected one */
 void set_queue(const struct device *device, const struct ring *ring);
 void enable_queue(const struct device *device, uint16_t on);
+/* Of the selected one, what there is to read: its size on PCI, whether it is ready on MMIO. */
+uint32_t queue_state(const struct device *device);
 void kick(const struct device *device, unsigned int queue);
 
 /* From a reset to DRIVER_OK with every queue of a size in rings at its usual place. */

@@ -218,28 +218,20 @@ struct table {
 	uint64_t base;
 } __attribute__((packed));
 
-/* Flat segments, 64-bit code: what the loader's are, but not where a device could write to them. */
-static uint64_t segments[16];
+/* Flat segments as the boot protocol has them, but not where a device could write to them. */
+#define SELECTOR_CODE 0x10
+#define SELECTOR_DATA 0x18
+static const uint64_t segments[4] = {
+	[SELECTOR_CODE / 8] = UINT64_C(0x00af9b000000ffff),
+	[SELECTOR_DATA / 8] = UINT64_C(0x00cf93000000ffff),
+};
 
-static uint16_t own_segments(void)
+void hear_exceptions(void)
 {
 	const struct table gdt = { sizeof(segments) - 1, (uint64_t)(uintptr_t)segments };
-	uint16_t code, data;
-
-	__asm__ volatile("mov %%cs, %0\n\tmov %%ss, %1" : "=r"(code), "=r"(data));
-	if (code / 8 >= COUNT(segments) || data / 8 >= COUNT(segments))
-		fail("is the loader's code segment", code);
-	segments[data / 8] = UINT64_C(0x00cf93000000ffff);
-	segments[code / 8] = UINT64_C(0x00af9b000000ffff);
-	__asm__ volatile("lgdt %0" : : "m"(gdt));
-	return code;
-}
-
-static void hear_exceptions(void)
-{
 	const struct table idt = { sizeof(gates) - 1, (uint64_t)(uintptr_t)gates };
-	uint16_t selector = own_segments();
 
+	__asm__ volatile("lgdt %0" : : "m"(gdt));
 	for (unsigned int i = 0; i < COUNT(gates); i++) {
 		/* A message of the devices may be an NMI. */
 		uint64_t code = (uint64_t)(uintptr_t)(i == 2 ? on_nmi : on_exception);
@@ -248,7 +240,7 @@ static void hear_exceptions(void)
 			.low = (uint16_t)code,
 			.middle = (uint16_t)(code >> 16),
 			.high = (uint32_t)(code >> 32),
-			.selector = selector,
+			.selector = SELECTOR_CODE,
 			.type = 0x8e,
 		};
 	}

@@ -56,6 +56,8 @@ extern uint64_t ram_end; /* of the RAM that begins at 0 */
 
 /* Maps 4 GiB one to one and makes exceptions speak. zero_page: of the boot protocol. */
 void machine_init(const uint8_t *zero_page);
+/* For each processor. */
+void hear_exceptions(void);
 
 void *memset(void *at, int value, size_t bytes);
 void *memcpy(void *to, const void *from, size_t bytes);

@@ -9,6 +9,7 @@
  * panic does. The power button ends it in order. Words of the command line:
  *
  *     seed=N    what is done follows from it (1)
+ *     pair      a second processor disturbs what the first one does
  *     calm      good drivers only, each device in turn
  *     patient   the same, and what does not work is counted: device:worked/failed/0
  */
@@ -76,8 +77,11 @@ static void report(const char *what, uint64_t rounds)
 
 static void check(struct device *device, bool patient)
 {
-	bool works = use(device);
+	bool works;
 
+	pause_second(true);
+	works = use(device);
+	pause_second(false);
 	if (!works && !patient)
 		fail("is the device that does not work any more", device->id);
 	if (patient) {
@@ -99,11 +103,17 @@ void guest(const uint8_t *zero_page)
 	enable_apic();
 	find_devices();
 	say_number("hostile: seed ", seed);
-	say_number(", devices ", device_count);
+	for (unsigned int i = 0; i < device_count; i++) {
+		say(" ");
+		say(device_name(&devices[i]));
+		say_number(" with queues ", devices[i].queues);
+	}
 	say("\r\n");
 	if (!device_count)
 		fail("devices", 0);
 	seed_chance(seed);
+	if (find_word(line, "pair", &unused))
+		start_second(seed);
 	while (!power_button()) {
 		struct device *device = &devices[below(device_count)];
 

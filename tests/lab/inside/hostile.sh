@@ -10,6 +10,7 @@ seed=${3:-$(date +%s)}
 settle_s=5
 # Nothing of stet's is allocated while it runs.
 growth_kib_max=256
+image_bytes=8388608
 # A line in a second at most, and those that may come at once (base/log.h).
 lines_max=$((seconds + 2 * 90))
 failures=0
@@ -59,6 +60,7 @@ start_all()
 		for device in rng blk net vsock hvc; do
 			vm=$device-$transport
 			words="seed=$seed"
+			[ $transport = mmio ] || words="$words pair"
 			case $device in
 			rng) start "$vm" "$words" --transport $transport --rng ;;
 			blk) # the one with limits, so that their timers run too
@@ -157,6 +159,8 @@ judge()
 	grep -qE 'Sanitizer|runtime error' "$(of "$vm" out)" && wrong="$wrong; a sanitizer spoke"
 	# What lies before and behind guest memory cannot be touched: a system call that was told to says so.
 	grep -q 'Bad address' "$(of "$vm" out)" && wrong="$wrong; it touched what is not the guest's"
+	image=$(of "$vm" img)
+	[ ! -e "$image" ] || [ "$(stat -c %s "$image")" = $image_bytes ] || wrong="$wrong; its image has $(stat -c %s "$image") bytes"
 	[ "$(wc -l <"$(of "$vm" out)")" -le $lines_max ] || wrong="$wrong; it said $(wc -l <"$(of "$vm" out)") lines"
 	done_s=$(tr -d '\r' <"$(of "$vm" console)" | sed -n 's/.*powered off after //p')
 	if [ -z "$wrong" ]; then
