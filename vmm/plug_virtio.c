@@ -230,7 +230,8 @@ _Static_assert(PLUG_VIRTIO_MAX *VIRTIO_PCI_NOTIFY_PORTS <= LAYOUT_PCI_PORT_COUNT
 _Static_assert(PLUG_VIRTIO_MAX <= PCI_SLOTS, "each function has a slot of its own");
 _Static_assert(LAYOUT_PCI_ECAM_BYTES == PCI_ECAM_BYTES, "one bus");
 
-/* One huge page, where the host gives one: a single entry of stage 2. */
+/* One huge page, where the host gives one: a single entry of stage 2. Locked, as RAM is, where that
+ * is allowed. */
 static int add_pci_bus(struct plug *plug, struct error *error)
 {
 	uint64_t bytes = 2 * LAYOUT_PCI_ECAM_MAPPED;
@@ -251,6 +252,7 @@ static int add_pci_bus(struct plug *plug, struct error *error)
 	madvise(ecam, LAYOUT_PCI_ECAM_MAPPED, MADV_DONTFORK);
 	for (uint64_t at = 0; at < LAYOUT_PCI_ECAM_MAPPED; at += LAYOUT_PAGE_BYTES)
 		*(volatile uint8_t *)(ecam + at) = 0;
+	mlock2(ecam, LAYOUT_PCI_ECAM_MAPPED, MLOCK_ONFAULT);
 	pci_ecam_init(ecam);
 	return 0;
 }
