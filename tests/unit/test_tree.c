@@ -22,6 +22,7 @@
 #include "base/num.h"
 #include "boot/tree.h"
 #include "tests/unit/boot_fixture.h"
+#include "tests/unit/elf_fixture.h"
 
 /* A scratch directory with "in" (the tree) and "out" (what cpio makes of the archive). */
 struct scratch {
@@ -444,6 +445,42 @@ static void memory_is_judged(void **state)
 	tree_destroy(tree);
 }
 
+/* Loaded with a kernel it lies behind that, whole; one MiB less than the message tells is refused,
+ * what it tells is enough. */
+static void it_lies_in_guest_memory(void **state)
+{
+	struct scratch *scratch = *state;
+	static struct elf_file elf;
+	struct attempt attempt;
+	struct tree *tree;
+	uint64_t enough_mib;
+
+	write_at(at(scratch, "in/file"), "found", 5, 9 * MIB);
+	tree = scan(scratch);
+	elf_begin(&elf, true, MIB + 0x40);
+	elf_add(&elf, PT_LOAD, MIB, NULL, 0x1000, 0x1000);
+	attempt_begin(&attempt, 16, elf.data, elf.bytes);
+	attempt.source.tree = tree;
+	assert_int_equal(attempt_load(&attempt), -EFBIG);
+	assert_non_null(strstr(attempt.error.text, "the largest file: file"));
+	enough_mib = advised_mib(&attempt);
+	attempt_end(&attempt);
+	attempt_begin(&attempt, enough_mib - 2, elf.data, elf.bytes);
+	attempt.source.tree = tree;
+	assert_int_equal(attempt_load(&attempt), -EFBIG);
+	attempt_end(&attempt);
+	attempt_begin(&attempt, enough_mib, elf.data, elf.bytes);
+	attempt.source.tree = tree;
+	assert_int_equal(attempt_load(&attempt), 0);
+	assert_int_equal(attempt.image.initrd_bytes, tree_archive_bytes(tree));
+	assert_true(attempt.image.initrd_gpa >= attempt.image.kernel_end);
+	unpack(scratch, guest(&attempt, attempt.image.initrd_gpa, attempt.image.initrd_bytes),
+	       attempt.image.initrd_bytes);
+	attempt_end(&attempt);
+	tree_destroy(tree);
+	check_same(scratch, "file");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -457,6 +494,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(changes_in_between_are_said, begin, end),
 		cmocka_unit_test_setup_teardown(many_files, begin, end),
 		cmocka_unit_test_setup_teardown(memory_is_judged, begin, end),
+		cmocka_unit_test_setup_teardown(it_lies_in_guest_memory, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
