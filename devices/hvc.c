@@ -63,22 +63,21 @@ static void write_some(struct hvc *hvc)
 		run_soon(hvc, HVC_QUEUE_SEND);
 }
 
-static void keep(struct hvc *hvc)
+static void keep(struct hvc *hvc, uint32_t bytes)
 {
-	uint32_t offset = 0, left = hvc->chain.readable_bytes;
 	uint32_t pending = output_pending(hvc);
 
-	while (left) {
+	count(&hvc->stats.out_bytes, bytes);
+	while (bytes) {
 		uint32_t end = (hvc->output_first + pending) % HVC_OUTPUT_BYTES;
-		uint32_t part = (uint32_t)num_min(left, HVC_OUTPUT_BYTES - end);
+		uint32_t part = (uint32_t)num_min(bytes, HVC_OUTPUT_BYTES - end);
 
-		virtq_read(&hvc->chain, offset, hvc->output + end, part);
-		offset += part;
-		left -= part;
+		virtq_read(&hvc->chain, hvc->chain_taken, hvc->output + end, part);
+		hvc->chain_taken += part;
+		bytes -= part;
 		pending += part;
 	}
 	set_output_pending(hvc, pending);
-	count(&hvc->stats.out_bytes, hvc->chain.readable_bytes);
 }
 
 static bool is_dropping(const struct hvc *hvc)
@@ -86,18 +85,18 @@ static bool is_dropping(const struct hvc *hvc)
 	return hvc->out_fd < 0 || hvc->output_failed;
 }
 
-/* False where the chain has to wait for room. One that would never have any is cut: no driver
- * writes so much at once. */
+/* False where the rest of the chain has to wait for room. It is popped again then, and a driver may
+ * have changed it meanwhile. */
 static bool take_output(struct hvc *hvc)
 {
-	if (is_dropping(hvc))
-		return true;
-	if (hvc->chain.readable_bytes > HVC_OUTPUT_BYTES - output_pending(hvc)) {
-		if (output_pending(hvc))
-			return false;
-		hvc->chain.readable_bytes = HVC_OUTPUT_BYTES;
-	}
-	keep(hvc);
+	uint32_t bytes = hvc->chain.readable_bytes;
+
+	if (!is_dropping(hvc) && hvc->chain_taken < bytes)
+		keep(hvc, (uint32_t)num_min(bytes - hvc->chain_taken,
+					    HVC_OUTPUT_BYTES - output_pending(hvc)));
+	if (!is_dropping(hvc) && hvc->chain_taken < bytes)
+		return false;
+	hvc->chain_taken = 0;
 	return true;
 }
 
@@ -264,6 +263,11 @@ static bool hvc_kick(struct virtio *virtio, unsigned int queue)
 	return queue == HVC_QUEUE_SEND ? send_run(hvc) : receive_run(hvc);
 }
 
+static void hvc_reset(struct virtio *virtio)
+{
+	to_hvc(virtio)->chain_taken = 0;
+}
+
 static void hvc_destroy(struct virtio *virtio)
 {
 	struct hvc *hvc = to_hvc(virtio);
@@ -289,6 +293,7 @@ static const struct virtio_type hvc_type = {
 	.config_bytes = offsetof(struct virtio_console_config, max_nr_ports),
 	.counters = hvc_counters,
 	.kick = hvc_kick,
+	.reset = hvc_reset,
 	.destroy = hvc_destroy,
 };
 

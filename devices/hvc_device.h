@@ -27,6 +27,7 @@ struct hvc {
 	bool input_ended;
 	struct loop_request read;
 
+	uint32_t chain_taken;             /* of the chain whose rest waits for room */
 	uint8_t output[HVC_OUTPUT_BYTES]; /* a ring */
 	uint32_t output_first;
 	_Atomic uint32_t output_bytes; /* written under the lock */
