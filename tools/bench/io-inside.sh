@@ -47,7 +47,7 @@ run()
 		microvm)
 			timeout 300 ./launch "$(command -v qemu-system-x86_64)" -L firmware -enable-kvm -cpu host -smp 1 -m 128M -nodefaults \
 				-no-user-config -display none -no-reboot -kernel vmlinux -initrd initrd \
-				-M microvm,acpi=off,pit=off,pic=off,isa-serial=off,rtc=off,auto-kernel-cmdline=on,memory-backend=memory \
+				-M microvm,pit=off,pic=off,isa-serial=off,rtc=off,auto-kernel-cmdline=on,memory-backend=memory \
 				-global virtio-mmio.force-legacy=off \
 				-object memory-backend-memfd,id=memory,size=128M,hugetlb=on,hugetlbsize=2M \
 				-drive id=disk,file=/tmp/bench/disk,format=raw,if=none -device virtio-blk-device,drive=disk \
