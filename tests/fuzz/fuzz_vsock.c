@@ -191,13 +191,19 @@ static void step(void *opaque, const uint8_t *data)
 	fake_wires_run(&target->driver.wires, &target->vsock->virtio);
 }
 
+static char listener_path[80];
+
+static void remove_listener(void)
+{
+	unlink(listener_path);
+}
+
 static void prepare(struct target *target)
 {
-	char path[80];
-
 	snprintf(target->path, sizeof(target->path), "/tmp/stet-fuzz-vsock-%d", getpid());
-	snprintf(path, sizeof(path), "%s_1", target->path);
-	target->listener = host_socket(path, true);
+	snprintf(listener_path, sizeof(listener_path), "%s_1", target->path);
+	target->listener = host_socket(listener_path, true);
+	atexit(remove_listener);
 	for (unsigned int i = 0; i < CLIENTS; i++)
 		target->clients[i] = -1;
 }
