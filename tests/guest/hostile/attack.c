@@ -385,8 +385,9 @@ static void step(const struct session *session)
 	case 6: /* a kick for a queue that there is not */
 		kick(device, device->pci ? device->queues : (unsigned int)any_value());
 		break;
-	default:
-		add_request(session, queue);
+	default: /* one, or as many as the queue takes */
+		for (uint64_t i = one_in(16) ? QUEUE_SIZE_MAX / 2 : 1; i; i--)
+			add_request(session, queue);
 		break;
 	}
 }

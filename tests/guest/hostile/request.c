@@ -100,7 +100,12 @@ static void make_net(struct device *device, unsigned int queue, struct request *
 		return;
 	}
 	if (queue % 2 == 0) {
-		add_some(device, request, DESC_WRITE, 0x1000);
+		bool tiny = one_in(2); /* many to a packet */
+
+		for (unsigned int i = 0; tiny && i < PARTS_MAX; i++)
+			add(request, tame_span(device, 8), DESC_WRITE);
+		if (!tiny)
+			add_some(device, request, DESC_WRITE, 0x1000);
 		request->parts[0].bytes += 12;
 		return;
 	}

@@ -11,9 +11,11 @@ settle_s=5
 # Nothing of stet's is allocated while it runs.
 growth_kib_max=256
 image_bytes=8388608
-# A line in a second at most, and those that may come at once (base/log.h).
-lines_max=$((seconds + 2 * 90))
+# A line in a second at most, those that may come at once (base/log.h), and statistics at the end.
+lines_max=$((seconds + 2 * 90 + 200))
 failures=0
+pair=' pair'
+nets=0
 taps=''
 
 # Not detect_stack_use_after_return: its fake stacks grow for minutes.
@@ -41,7 +43,7 @@ start()
 {
 	vm=$1 words=$2
 	shift 2
-	./stet run -m 64M -k hostile -a "$words" -c 2 --console "file:$(of "$vm" console)" "$@" \
+	./stet run -m 64M -k hostile -a "$words" -c 2 --stats --console "file:$(of "$vm" console)" "$@" \
 		>"$(of "$vm" out)" 2>&1 </dev/null &
 	echo $! >"$(of "$vm" pid)"
 	vms="$vms $vm"
@@ -52,6 +54,11 @@ add_tap()
 	/usr/sbin/ip tuntap add dev "$1" mode tap || return 1
 	/usr/sbin/ip link set "$1" up
 	taps="$taps $1"
+	# Frames for the guest, some larger than its buffers.
+	/usr/sbin/ip addr add "$2.1/24" dev "$1"
+	/usr/sbin/ip neigh add "$2.2" lladdr 02:00:00:00:00:02 dev "$1"
+	ping -q -s 1400 -i 0.05 "$2.2" >/dev/null 2>&1 &
+	peers="$peers $!"
 }
 
 start_all()
@@ -60,7 +67,7 @@ start_all()
 		for device in rng blk net vsock hvc; do
 			vm=$device-$transport
 			words="seed=$seed"
-			[ $transport = mmio ] || words="$words pair"
+			[ $transport = mmio ] || words="$words$pair"
 			case $device in
 			rng) start "$vm" "$words" --transport $transport --rng ;;
 			blk) # the one with limits, so that their timers run too
@@ -70,7 +77,8 @@ start_all()
 				start "$vm" "$words" --transport $transport --disk "path=$(of "$vm" img)$limits"
 				;;
 			net)
-				add_tap "hostile-$transport" || { not_ok "a tap for the guest"; continue; }
+				nets=$((nets + 1))
+				add_tap "hostile-$transport" "10.77.$nets" || { not_ok "a tap for the guest"; continue; }
 				start "$vm" "$words" --transport $transport --net "tap=hostile-$transport"
 				;;
 			vsock)
@@ -167,7 +175,7 @@ judge()
 		ok "$vm: ${done_s:-nothing} ($kib_begun to $kib_ended KiB, $fds_begun to $fds_ended descriptors)"
 	else
 		not_ok "$vm${wrong}"
-		tail -n 30 "$(of "$vm" out)" | sed 's/^/# stet: /'
+		tail -n 60 "$(of "$vm" out)" | sed 's/^/# stet: /'
 		tr -d '\r' <"$(of "$vm" console)" | tail -n 6 | sed 's/^/# guest: /'
 	fi
 }
@@ -179,6 +187,10 @@ faults=''
 if [ "${1:-/share/stage}" = /share/stage ]; then
 	# What the kernel gathers into huge pages by itself is memory that nobody asked for (the guest's was asked for).
 	echo madvise >/sys/kernel/mm/transparent_hugepage/enabled
+	# Two processors of one guest are no business of the emulator's; and see kvm_hold.c.
+	pair=''
+	./kvm_hold &
+	peers=$!
 	./disk_faults.sh "$seconds" >disk_faults.txt 2>&1 &
 	faults=$!
 fi
@@ -190,6 +202,10 @@ for vm in $vms; do
 done
 (
 	sleep 60
+	# Whoever does not listen ends at the second one, and says what its devices did.
+	# shellcheck disable=SC2046 # words
+	kill -TERM $(cat hostile-*.pid)
+	sleep 20
 	# shellcheck disable=SC2046 # words
 	kill -KILL $(cat hostile-*.pid)
 ) 2>/dev/null &
