@@ -78,7 +78,7 @@ rm -rf "$root/lib/modules/$other"
 
 tap_check "it is removed" inside dpkg --purge stet-kvm-dkms
 tap_check "it has loaded and unloaded nothing, from first to last" \
-	test -z "$(grep -vs -e --show-depends "$root/var/log/stet-test")"
+	test -z "$(grep -vs -e --show-depends -e --dump-modversions "$root/var/log/stet-test")"
 restore
 tap_check "nothing of it is left" test -z "$(find "$root" -xdev \( -path "$root/proc" -o -path "$root/tmp" \) -prune -o \
 	\( -name '*stet*' -o -path '*/updates/dkms/*' \) ! -path '*/var/lib/dpkg/*' ! -path '*/var/log/*' -print | head)"
