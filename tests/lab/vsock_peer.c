@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,15 +42,22 @@ static int ask(const char *path)
 	return fd;
 }
 
+/* Enough of a die: the same throws each time. */
+static uint32_t throw(uint32_t * state)
+{
+	*state = *state * 1664525 + 1013904223;
+	return *state >> 16;
+}
+
 /* False where it is over. */
-static int serve(int fd)
+static int serve(int fd, uint32_t *dice)
 {
 	char data[65536];
 	ssize_t got = read(fd, data, sizeof(data));
 
 	if (got < 0)
 		return errno == EAGAIN;
-	if (!got || rand() % 16 == 0)
+	if (!got || throw(dice) % 16 == 0)
 		return 0;
 	return write(fd, data, (size_t)got) >= 0 || errno == EAGAIN;
 }
@@ -59,10 +67,11 @@ int main(int argc, char **argv)
 	struct pollfd polls[CLIENTS_MAX] = { 0 };
 	struct sockaddr_un address;
 	nfds_t count = 1;
+	uint32_t dice = 1;
 
 	if (argc != 2)
 		return 2;
-	signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	polls[0] = (struct pollfd){ unix_socket(argv[1], "_1000", &address), POLLIN, 0 };
 	if (bind(polls[0].fd, (struct sockaddr *)&address, sizeof(address)) ||
 	    listen(polls[0].fd, 16)) {
@@ -74,7 +83,8 @@ int main(int argc, char **argv)
 
 		if (fd >= 0)
 			polls[count++] = (struct pollfd){ fd, POLLIN, 0 };
-		poll(polls, count, 100);
+		if (poll(polls, count, 100) < 0)
+			return 1;
 		if (polls[0].revents && count < CLIENTS_MAX) {
 			fd = accept4(polls[0].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 			if (fd >= 0)
@@ -82,9 +92,9 @@ int main(int argc, char **argv)
 		}
 		for (nfds_t i = count; i-- > 1;) {
 			/* Some are never read: what the guest sends them has to wait. */
-			if (!polls[i].revents || (polls[i].fd % 8 == 7 && rand() % 64))
+			if (!polls[i].revents || (polls[i].fd % 8 == 7 && throw(&dice) % 64))
 				continue;
-			if (serve(polls[i].fd))
+			if (serve(polls[i].fd, &dice))
 				continue;
 			close(polls[i].fd);
 			polls[i] = polls[--count];
