@@ -62,6 +62,21 @@ static int serve(int fd, uint32_t *dice)
 	return write(fd, data, (size_t)got) >= 0 || errno == EAGAIN;
 }
 
+/* Returns how many are left. */
+static nfds_t serve_all(struct pollfd *polls, nfds_t count, uint32_t *dice)
+{
+	for (nfds_t i = count; i-- > 1;) {
+		/* Some are never read: what the guest sends them has to wait. */
+		if (!polls[i].revents || (polls[i].fd % 8 == 7 && throw(dice) % 64))
+			continue;
+		if (serve(polls[i].fd, dice))
+			continue;
+		close(polls[i].fd);
+		polls[i] = polls[--count];
+	}
+	return count;
+}
+
 int main(int argc, char **argv)
 {
 	struct pollfd polls[CLIENTS_MAX] = { 0 };
@@ -90,14 +105,6 @@ int main(int argc, char **argv)
 			if (fd >= 0)
 				polls[count++] = (struct pollfd){ fd, POLLIN, 0 };
 		}
-		for (nfds_t i = count; i-- > 1;) {
-			/* Some are never read: what the guest sends them has to wait. */
-			if (!polls[i].revents || (polls[i].fd % 8 == 7 && throw(&dice) % 64))
-				continue;
-			if (serve(polls[i].fd, &dice))
-				continue;
-			close(polls[i].fd);
-			polls[i] = polls[--count];
-		}
+		count = serve_all(polls, count, &dice);
 	}
 }
