@@ -349,11 +349,11 @@ static void test_receives_into_gaps(void **state)
 		size_t frame = i % 3 ? 60 + i * 7 % 900 : 60 + i * 977 % 60000, total = 0;
 		uint32_t head, bytes, count = 1;
 
-		memset(ram, 0xee, 256 * 1024);
 		for (; given < taken + 256; given++) {
 			uint64_t at = BUFFERS + given % 256 * 1024 + (given & 4 ? 0 : 64);
 			const struct fake_buffer buffer = { at, given & 4 ? 1024 : 960, true };
 
+			memset(ram + given % 256 * 1024, 0xee, 1024);
 			fake_queue_add(&bench->q[0], &buffer, 1);
 		}
 		fake_io_kick(&bench->io, 0, &bench->q[0]);
