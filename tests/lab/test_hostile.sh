@@ -23,5 +23,5 @@ if [ -n "$here" ]; then
 	"$stage/hostile.sh" "$stage" "$seconds" "$seed"
 	exit
 fi
-run_inside hostile.sh --cpus 2 --memory 4G --tool ip --tool dmsetup --kernel-modules "tun brd dm-mod sd_mod scsi_debug" \
+run_inside hostile.sh --cpus 1 --memory 4G --tool ip --tool dmsetup --kernel-modules "tun brd dm-mod sd_mod scsi_debug" \
 	--time-limit 600 -- /share/stage "$seconds" "$seed"

@@ -13,6 +13,10 @@
  * rest. */
 #define ARENA_BYTES    (2 * MIB)
 #define ARENA_RINGS    MIB
+/* Behind the rings, indirect tables: beside what a device is told to write, for what a disk gives
+ * back, shifted by some bytes, would be descriptors of the program's own memory. */
+#define ARENA_TABLES   0xf0000
+#define TABLES_MAX     0xf00
 
 #define ID_NET   1
 #define ID_BLK   2

@@ -56,7 +56,7 @@ add_tap()
 	taps="$taps $1"
 	# Frames for the guest, some larger than its buffers.
 	/usr/sbin/ip addr add "$2.1/24" dev "$1"
-	/usr/sbin/ip neigh add "$2.2" lladdr 02:00:00:00:00:02 dev "$1"
+	/usr/sbin/ip neigh add "$2.2" lladdr 06:5a:a5:c3:3c:96 dev "$1"
 	ping -q -s 1400 -i 0.05 "$2.2" >/dev/null 2>&1 &
 	peers="$peers $!"
 }
