@@ -53,7 +53,7 @@ static void handle(struct deferred *deferred, const struct kvm_coalesced_mmio *w
 void deferred_drain(struct deferred *deferred)
 {
 	struct kvm_coalesced_mmio_ring *ring = deferred->ring;
-	uint32_t first;
+	uint32_t first, last;
 
 	/* first moves only when a write has been handled. Pairs with the release below. */
 	if (!ring || __atomic_load_n(&ring->first, __ATOMIC_ACQUIRE) ==
@@ -61,9 +61,10 @@ void deferred_drain(struct deferred *deferred)
 		return;
 	pthread_mutex_lock(&deferred->lock);
 	first = ring->first;
-	/* Pairs with KVM's barrier between an entry and last. */
-	while (first < deferred->entries &&
-	       first != __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE)) {
+	/* Pairs with KVM's barrier between an entry and last. Read once: a vCPU that goes on
+	 * writing must not keep this one here for ever. */
+	last = __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE);
+	while (first != last && first < deferred->entries && last < deferred->entries) {
 		const struct kvm_coalesced_mmio write = ring->coalesced_mmio[first];
 
 		handle(deferred, &write);

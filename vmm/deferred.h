@@ -38,7 +38,7 @@ void deferred_add(int vm_fd, bool port, uint64_t address, uint32_t bytes);
 void deferred_attach(struct deferred *deferred, struct kvm_run *run, uint64_t bytes,
 		     uint32_t offset_pages);
 
-/* Hands all that waits to the devices. Any vCPU's thread. */
+/* Hands to the devices all that waits when it is called. Any vCPU's thread. */
 void deferred_drain(struct deferred *deferred);
 
 #endif

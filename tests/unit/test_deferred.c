@@ -133,6 +133,33 @@ static void test_in_order_over_both_buses(void **state)
 	assert_int_equal(f->pio.ranges[0].deferred, 1);
 }
 
+/* Another vCPU writes whenever a write was handled: it does not keep this one from its access. */
+static void goes_on_writing(struct device *device, uint64_t offset, uint32_t size, uint64_t value)
+{
+	probe_write(device, offset, size, value);
+	assert_true(defer(&fixture, false, WINDOW, 4, value + 1));
+}
+
+static void test_somebody_who_never_ceases(void **state)
+{
+	const struct device_ops ops = {
+		.name = "probe",
+		.read = probe_read,
+		.write = goes_on_writing,
+		.destroy = device_fini,
+	};
+	struct fixture *f = *state;
+
+	f->memory.ops = &ops;
+	assert_true(defer(f, false, WINDOW, 4, 1));
+	assert_true(defer(f, false, WINDOW, 4, 2));
+	deferred_drain(&f->deferred);
+	assert_int_equal(history.count, 2);
+	deferred_drain(&f->deferred);
+	assert_int_equal(history.count, 4);
+	f->memory.ops = &probe_ops;
+}
+
 static void test_before_an_access(void **state)
 {
 	struct fixture *f = *state;
@@ -244,6 +271,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FIXTURE_TEST(test_in_order_over_both_buses),
+		FIXTURE_TEST(test_somebody_who_never_ceases),
 		FIXTURE_TEST(test_before_an_access),
 		FIXTURE_TEST(test_round_and_round),
 		FIXTURE_TEST(test_odd_entries),
