@@ -33,8 +33,7 @@ static void unlock(struct vsock *vsock)
 
 /* ---- Input ---- */
 
-/* Readable for now, and for a hang-up always. Already armed, or the loop is ending: both are fine.
- */
+/* The events given, and a hang-up always. Already armed, or the loop is ending: both are fine. */
 static void poll_input(struct vsock_connection *connection, uint32_t events)
 {
 	if (!connection->hung_up)
