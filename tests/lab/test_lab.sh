@@ -21,10 +21,12 @@ echo inside >"$share/a directory/a file"
 : >"$share/a directory/.git/hidden"
 ln -s "a file" "$share/a directory/link"
 head -c 1048576 /dev/urandom >"$share/random"
-static_program "$share/kvm_probe" "$top/tests/lab/kvm_probe.c" || {
-	not_ok "kvm_probe.c compiles"
-	finish
-}
+for program in kvm_probe inject_once; do
+	static_program "$share/$program" "$top/tests/lab/$program.c" || {
+		not_ok "$program.c compiles"
+		finish
+	}
+done
 # Dynamically linked: its libraries have to come along.
 gcc -O2 -o "$share/dynamic" "$top/tests/lab/kvm_probe.c"
 
@@ -74,8 +76,9 @@ amd_runs()
 	check_equal "amd: directories come back" deep "$(cat "$scratch/output/below/file")"
 	check_matches "amd: dmesg comes back" 'Nested Paging enabled' "$(cat "$scratch/output/dmesg.txt")"
 
-	run --icount -- sh -c 'date -u +%Y-%m-%d; kill -9 $$'
-	check_equal "icount: a fixed date" 2026-01-01 "$out"
+	run --icount --share "$share/inject_once" -- sh -c 'date -u +%Y-%m-%d; ./inject_once; kill -9 $$'
+	check_equal "icount: a fixed date, and an injected interrupt is delivered once" "2026-01-01 delivered 1" \
+		"$(tr '\n' ' ' <<<"$out" | sed 's/ $//')" "$err"
 	check_equal "a command killed by a signal is 128+n" 137 "$status" "$err"
 
 	run -- sh -c 'sleep 1000 & echo left one behind'

@@ -7,6 +7,12 @@ amd_vendor_module=kvm-amd
 amd_packages=lab
 amd_time_limit_s=300
 
+# Makes the plugin $work/once.so, without which -icount delivers some injected interrupts twice (see once.c).
+amd_once()
+{
+	gcc -shared -fPIC -fvisibility=hidden -D_GNU_SOURCE -O2 -o "$work/once.so" "$here/once.c" || die_start "once.c does not compile"
+}
+
 # Starts QEMU in the background; its process id goes to $emulator_pid.
 # $1: kernel, $2: initrd, $3: kernel command line. Channels: the fifos and files in $work.
 # shellcheck disable=SC2034 # emulator_pid is read by lab
@@ -21,7 +27,8 @@ amd_start()
 	)
 	if [ "$icount" = yes ]; then
 		# One nanosecond of the clock is one instruction, and every run starts at the same moment.
-		machine+=(-smp 1 -icount "shift=0,sleep=off" -rtc "base=2026-01-01T00:00:00,clock=vm")
+		amd_once
+		machine+=(-plugin "$work/once.so" -smp 1 -icount "shift=0,sleep=off" -rtc "base=2026-01-01T00:00:00,clock=vm")
 	else
 		machine+=(-smp "$cpus")
 	fi
