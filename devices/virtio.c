@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/num.h"
 
 #define FEATURES_COMMON                                                                     \
@@ -104,17 +105,35 @@ bool virtio_resetting(const struct virtio *virtio)
 	return virtio->in_flight && !virtio->status;
 }
 
+static void ask_for_reset(struct virtio *virtio)
+{
+	virtio->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	if (virtio->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		virtio->front.config_interrupt(virtio->front.opaque);
+}
+
 void virtio_needs_reset(struct virtio *virtio, const char *what)
 {
 	if (virtio->status & VIRTIO_CONFIG_S_NEEDS_RESET)
 		return;
-	virtio->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
 	virtio_count(&virtio->stats.broken, 1);
 	log_limited(virtio->log, &virtio->log_limit, LOG_LEVEL_WARNING,
 		    "virtio %s: the guest's driver broke a rule (%s); the device waits for a reset",
 		    virtio->type->name, what);
-	if (virtio->status & VIRTIO_CONFIG_S_DRIVER_OK)
-		virtio->front.config_interrupt(virtio->front.opaque);
+	ask_for_reset(virtio);
+}
+
+void virtio_fail(struct virtio *virtio, int code)
+{
+	pthread_mutex_lock(virtio->lock);
+	if (!virtio->failed)
+		log_line(virtio->log, LOG_LEVEL_ERROR,
+			 "virtio %s: the host does not hear its queues any more (%s): the device "
+			 "is of no use from now on",
+			 virtio->type->name, error_name(code < 0 ? -code : code));
+	virtio->failed = true;
+	ask_for_reset(virtio);
+	pthread_mutex_unlock(virtio->lock);
 }
 
 /* Starts the queues that the driver enabled, and looks at each once: buffers may be there already.
@@ -125,6 +144,10 @@ static void start(struct virtio *virtio)
 	bool event_index = virtio_has_feature(virtio, VIRTIO_RING_F_EVENT_IDX);
 
 	virtio->start_pending = false;
+	if (virtio->failed) {
+		ask_for_reset(virtio);
+		return;
+	}
 	for (unsigned int i = 0; i < virtio->queue_count; i++) {
 		struct virtq *q = &virtio->queues[i];
 

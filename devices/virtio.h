@@ -132,6 +132,7 @@ struct virtio {
 	uint8_t status;
 	uint8_t status_before; /* the last reset */
 	bool start_pending;    /* DRIVER_OK came while old requests were in flight */
+	bool failed;           /* for good, see virtio_fail() */
 	uint32_t epoch;        /* counts resets */
 	uint32_t in_flight;    /* requests between virtio_hold() and virtio_release() */
 	pthread_cond_t idle;   /* signalled where in_flight becomes 0 */
@@ -165,6 +166,10 @@ struct virtio_range {
 /* For vmm/plug: the doorbell of a queue rang. On the loop's thread; takes the lock. True where more
  * is to be done: ring it again (so that others get their turn). */
 bool virtio_kick(struct virtio *virtio, unsigned int queue);
+
+/* For vmm/plug: the host cannot serve the device any more (an errno value, either sign). It asks
+ * for a reset, and again after each. Any thread; takes the lock. */
+void virtio_fail(struct virtio *virtio, int code);
 
 /* For devices. features are those beside the type's and the common ones; queue_count 0: the type's.
  */

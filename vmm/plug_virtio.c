@@ -19,28 +19,43 @@
 /* Longer than storage that works takes for what is in flight. */
 #define RESET_LIMIT_NS (5 * NS_PER_SEC)
 
+/* How often a watch may end with an error before it is not begun again. */
+#define FAILURES_MAX 64
+
 static void ring(struct plug_doorbell *doorbell)
 {
 	eventfd_write(doorbell->fd, 1);
 }
 
-static int listen_for(struct plug_doorbell *doorbell)
-{
-	return loop_watch(doorbell->owner->plug->loop, &doorbell->watch, doorbell->fd);
-}
-
-/* Loop thread. A kick that comes while the queue is worked on signals again and is not lost. */
+/*
+ * Loop thread. A kick that comes while the queue is worked on signals again and is not lost; nor is
+ * one that comes while nobody watches, for nobody reads the eventfd: a watch that begins finds it
+ * signalled.
+ */
 static void rang(struct loop_request *request, int result)
 {
 	struct plug_doorbell *doorbell =
 		(struct plug_doorbell *)((char *)request - offsetof(struct plug_doorbell, watch));
+	struct virtio *virtio = doorbell->owner->virtio;
+	int ret = 0;
 
-	if (result < 0)
-		return;
+	doorbell->failures = result < 0 ? doorbell->failures + 1 : 0;
 	if (!request->pending)
-		listen_for(doorbell);
-	if (virtio_kick(doorbell->owner->virtio, doorbell->queue))
+		ret = doorbell->failures < FAILURES_MAX
+			      ? loop_watch(doorbell->owner->plug->loop, request, doorbell->fd)
+			      : result;
+	if (ret == -ECANCELED)
+		return; /* the loop ends */
+	if (ret)
+		virtio_fail(virtio, ret);
+	else if (virtio_kick(virtio, doorbell->queue))
 		ring(doorbell);
+}
+
+int plug_doorbell_listen(struct plug_doorbell *doorbell)
+{
+	doorbell->watch.done = rang;
+	return loop_watch(doorbell->owner->plug->loop, &doorbell->watch, doorbell->fd);
 }
 
 /* A kick that came as a register write, or with DRIVER_OK. */
@@ -90,7 +105,6 @@ static struct plug_virtio *new_plugged(struct plug *plug, struct virtio *virtio)
 			.owner = plugged,
 			.queue = i,
 			.fd = -1,
-			.watch.done = rang,
 		};
 	return plugged;
 }
@@ -116,7 +130,7 @@ static int connect_doorbell(struct plug_doorbell *doorbell, const struct virtio_
 	if (ret)
 		return error_set(error, -ret, "KVM does not take a doorbell at 0x%llx: %s",
 				 (unsigned long long)at.addr, error_name(-ret));
-	ret = listen_for(doorbell);
+	ret = plug_doorbell_listen(doorbell);
 	if (ret)
 		return error_set(error, -ret, "the I/O loop has no room for a doorbell: %s",
 				 error_name(-ret));

@@ -12,11 +12,11 @@
 #include "devices/virtio.h"
 #include "vmm/plug.h"
 
-/* One queue's doorbell: KVM signals the eventfd, the loop watches it. Loop thread.
- */
+/* One queue's doorbell: KVM signals the eventfd, the loop watches it. Loop thread. */
 struct plug_doorbell {
 	struct plug_virtio *owner;
 	uint16_t queue;
+	uint16_t failures; /* of the watch, one behind the other */
 	int fd;
 	struct loop_request watch;
 };
@@ -36,6 +36,13 @@ struct plug_virtio {
 	uint32_t doorbell_count;
 	struct plug_doorbell *doorbells;
 };
+
+/*
+ * Lets the loop listen: from now on each signal of doorbell->fd is a virtio_kick(), until the loop
+ * ends. A watch that ends before that, with an error or without, is begun again; where it does not
+ * last even so, the device fails (virtio_fail()). Of the loop's functions' errors.
+ */
+int plug_doorbell_listen(struct plug_doorbell *doorbell);
 
 /* NULL is fine. The device is gone and the loop does not run. */
 void plug_virtio_free(struct plug_virtio *plugged);
