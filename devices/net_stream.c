@@ -64,9 +64,11 @@ static ssize_t receive_more(struct net_stream *stream)
 	}
 	/* There is room: a whole frame would have been taken, and two of the largest fit. */
 	end = stream->input_bytes;
-	got = recv(stream->fd, stream->input + end, INPUT_BYTES - end, MSG_DONTWAIT);
+	do {
+		got = recv(stream->fd, stream->input + end, INPUT_BYTES - end, MSG_DONTWAIT);
+	} while (got < 0 && errno == EINTR);
 	if (got < 0)
-		return errno == EINTR ? -EAGAIN : -errno;
+		return -errno;
 	if (!got)
 		return -ENOLINK;
 	stream->input_bytes += (uint32_t)got;

@@ -20,14 +20,17 @@ static void run_soon(struct net_pair *pair)
 	wiring->kick(wiring->opaque, queue_of(pair));
 }
 
-/* Already armed, or the loop is ending: both are fine. */
+/* Already armed, or the loop is ending: both are fine. Where it cannot be armed the queue's next
+ * turn tries again. */
 static void wait_for_room(struct net_pair *pair)
 {
 	struct net *net = pair->net;
 	int fd = net->backend->ops->fd(net->backend, pair->index);
 
-	if (loop_poll(net->loop, &pair->send_poll, fd, POLLOUT) == -EAGAIN)
-		run_soon(pair);
+	if (loop_poll(net->loop, &pair->send_poll, fd, POLLOUT) != -EAGAIN)
+		return;
+	pair->send_blocked = false;
+	run_soon(pair);
 }
 
 static bool wait_for_rate(struct net_pair *pair)

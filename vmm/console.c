@@ -162,8 +162,9 @@ static void read_some(struct console *console)
 
 void console_on_wake(struct console *console)
 {
-	/* Cleared first: bytes that come now cause a wake-up of their own. */
-	atomic_store_explicit(&console->wake_sent, false, memory_order_seq_cst);
+	/* Cleared first: bytes that come now cause a wake-up of their own. Pairs with the exchange
+	 * in wake(): who finds it set is seen by what follows. */
+	atomic_exchange_explicit(&console->wake_sent, false, memory_order_acq_rel);
 	write_some(console);
 	/* The port may have found the ring full just before it was emptied. While it is full a
 	 * write is under way. */

@@ -61,6 +61,7 @@ struct bench {
 	struct plug_virtio plugged;
 	struct plug_doorbell doorbell;
 	pthread_t thread;
+	int loop_result;
 };
 
 static void on_line(void *opaque, enum log_level level, const char *text)
@@ -103,24 +104,25 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void *run_loop(void *loop)
+static void *run_loop(void *opaque)
 {
-	return (void *)(intptr_t)loop_run(loop);
+	struct bench *bench = opaque;
+
+	bench->loop_result = loop_run(bench->plug.loop);
+	return NULL;
 }
 
 static void start_loop(struct bench *bench)
 {
 	assert_int_equal(plug_doorbell_listen(&bench->doorbell), 0);
-	assert_int_equal(pthread_create(&bench->thread, NULL, run_loop, bench->plug.loop), 0);
+	assert_int_equal(pthread_create(&bench->thread, NULL, run_loop, bench), 0);
 }
 
 static void stop_loop(struct bench *bench)
 {
-	void *result;
-
 	loop_stop(bench->plug.loop);
-	pthread_join(bench->thread, &result);
-	assert_null(result);
+	pthread_join(bench->thread, NULL);
+	assert_int_equal(bench->loop_result, 0);
 }
 
 static uint64_t kicks(struct bench *bench)

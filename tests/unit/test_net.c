@@ -16,6 +16,7 @@
 
 #include "base/num.h"
 #include "devices/net.h"
+#include "devices/virtio_mmio.h"
 #include "tests/fake/io.h"
 #include "tests/fake/net.h"
 
@@ -273,6 +274,55 @@ static void test_sending_waits_for_room(void **state)
 	}
 	assert_int_equal(counter(&stats->sent), 100);
 	assert_int_equal(counter(&stats->send_dropped), 0);
+}
+
+/* The loop's queue is full when the backend is: the device tries again by itself. */
+static void test_sending_waits_for_a_place_in_the_loop(void **state)
+{
+	const struct fake_buffer buffer = { SENT, 100, false };
+	struct loop_request fillers[64] = { 0 };
+	struct fake_queue queues[2];
+	struct fake_wires wires;
+	struct virtio_wiring wiring;
+	struct fake_net backend;
+	struct net_setup setup = { .mtu = 1400 };
+	struct virtio *virtio;
+	struct device *mmio;
+	unsigned int used = 0;
+	struct log log = { 0 };
+	struct ram ram;
+
+	(void)state;
+	fake_ram_init(&ram);
+	fake_wires_init(&wires, &wiring);
+	fake_net_init(&backend, 1, 0);
+	setup.ram = &ram;
+	setup.log = &log;
+	setup.backend = &backend.backend;
+	memcpy(setup.mac, mac, sizeof(mac));
+	assert_int_equal(loop_create(&setup.loop, 4, NULL), 0);
+	while (used < ARRAY_SIZE(fillers) && !loop_timeout(setup.loop, &fillers[used], 1))
+		used++;
+	assert_in_range(used, 1, ARRAY_SIZE(fillers) - 1);
+	assert_int_equal(net_create(&virtio, &setup, NULL), 0);
+	mmio = virtio_mmio_create(virtio, &wiring);
+	for (unsigned int i = 0; i < 2; i++)
+		fake_queue_init(&queues[i], &ram, 0x10000 + i * FAKE_QUEUE_BYTES, 256, true);
+	assert_true(fake_mmio_start(mmio, BASIC, queues, 2));
+	fake_queue_add(&queues[1], &buffer, 1);
+	atomic_store(&backend.send_error, EAGAIN);
+	for (unsigned int i = 0; i < 3; i++) {
+		wires.kicks[1] = 0;
+		assert_false(virtio_kick(virtio, 1));
+		assert_int_equal(wires.kicks[1], 1);
+	}
+	atomic_store(&backend.send_error, 0);
+	assert_false(virtio_kick(virtio, 1));
+	assert_int_equal(counter(&net_stats(virtio)->sent), 1);
+	device_destroy(mmio);
+	loop_destroy(setup.loop);
+	fake_net_close_peers(&backend);
+	fake_ram_fini(&ram);
 }
 
 static void test_receives(void **state)
@@ -673,6 +723,7 @@ int main(void)
 		TEST_MULTI(multiple_queues),
 		TEST_MULTI(bad_commands),
 		TEST_MULTI(control_queue_without_multiqueue),
+		cmocka_unit_test(test_sending_waits_for_a_place_in_the_loop),
 		cmocka_unit_test(test_bad_setups),
 	};
 
