@@ -50,11 +50,19 @@ void backing_probe_host(struct backing_host *host);
 void backing_probe_for(struct backing_host *host, enum backing wanted, uint64_t bytes);
 
 /*
- * True where the host gives memory that has no advice small pages in larger pieces (multi-size THP,
- * Linux 6.8), and never transparent huge pages: hugepages-2048kB/enabled is not "always", that of a
- * smaller size is. Such memory is populated by a fault for each piece, not for each page.
+ * Whether memory that asks for it (MADV_HUGEPAGE) gets small pages in larger pieces, of 16 KiB to 1
+ * MiB: multi-size THP, Linux 6.8. A fault then serves a piece, not a page (mem/populate.h).
  */
-bool backing_small_folios(void);
+enum backing_folios {
+	BACKING_FOLIOS_MISSING, /* the kernel cannot, or does not tell */
+	BACKING_FOLIOS_OFF,
+	BACKING_FOLIOS_ON,
+};
+
+/* Reads it from directory, which ends with a slash; NULL: what sysfs says of this host, and OFF
+ * where this process has no THP (PR_SET_THP_DISABLE). *bytes: 64 KiB where they are on, else
+ * another size that is, else 0. */
+enum backing_folios backing_probe_folios(const char *directory, uint64_t *bytes);
 
 /*
  * Turns BACKING_AUTO into one that has room for bytes, and checks one that was asked for. *chosen

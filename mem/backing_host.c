@@ -3,6 +3,7 @@
 #include "mem/backing.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,13 @@ static bool is_selected(const char *text, const char *word)
 	return open && strncmp(open + 1, word, bytes) == 0 && open[1 + bytes] == ']';
 }
 
+/* Whether one of the switches lets memory that asks for it have larger pages. */
+static bool is_for_advised(const char *path, char *text, size_t bytes)
+{
+	return fd_read_text(path, text, bytes) > 0 &&
+	       (is_selected(text, "always") || is_selected(text, "madvise"));
+}
+
 /* Linux 6.8 and later have a switch for each size; "inherit" means the old one. */
 static bool probe_thp(void)
 {
@@ -102,9 +110,7 @@ static bool probe_thp(void)
 	if (fd_read_text(THP_DIRECTORY "hugepages-2048kB/enabled", text, sizeof(text)) > 0 &&
 	    !is_selected(text, "inherit"))
 		return is_selected(text, "always") || is_selected(text, "madvise");
-	if (fd_read_text(THP_DIRECTORY "enabled", text, sizeof(text)) <= 0)
-		return false;
-	return is_selected(text, "always") || is_selected(text, "madvise");
+	return is_for_advised(THP_DIRECTORY "enabled", text, sizeof(text));
 }
 
 /* "NAME: 123 kB" in /proc/meminfo; name begins with a newline so that it is found whole. */
@@ -118,30 +124,35 @@ static uint64_t meminfo_bytes(const char *meminfo, const char *name)
 	return bytes;
 }
 
-/* Whether memory without advice gets pages of that size. *known: false before Linux 6.8. */
-static bool is_always(const char *size, bool *known)
+enum backing_folios backing_probe_folios(const char *directory, uint64_t *bytes)
 {
-	char path[128], text[128];
+	static const unsigned int sizes_kib[] = { 64, 128, 256, 512, 1024, 32, 16 };
+	enum backing_folios found = BACKING_FOLIOS_MISSING;
+	char path[PATH_MAX], text[128];
 
-	snprintf(path, sizeof(path), THP_DIRECTORY "hugepages-%s/enabled", size);
-	*known = fd_read_text(path, text, sizeof(text)) > 0;
-	if (*known && is_selected(text, "inherit") &&
-	    fd_read_text(THP_DIRECTORY "enabled", text, sizeof(text)) <= 0)
-		return false;
-	return *known && is_selected(text, "always");
-}
+	*bytes = 0;
+	if (!directory && prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1)
+		return BACKING_FOLIOS_OFF;
+	if (!directory)
+		directory = THP_DIRECTORY;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes_kib); i++) {
+		bool on;
 
-bool backing_small_folios(void)
-{
-	static const char *const sizes[] = { "64kB", "1024kB", "512kB", "256kB", "128kB", "32kB" };
-	bool known;
-
-	if (is_always("2048kB", &known) || !known)
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
-		if (is_always(sizes[i], &known))
-			return true;
-	return false;
+		snprintf(path, sizeof(path), "%shugepages-%ukB/enabled", directory, sizes_kib[i]);
+		text[0] = '\0';
+		on = is_for_advised(path, text, sizeof(text));
+		if (!on && !is_selected(text, "inherit") && !is_selected(text, "never"))
+			continue; /* not there, not readable, or nothing we know */
+		found = BACKING_FOLIOS_OFF;
+		snprintf(path, sizeof(path), "%senabled", directory);
+		if (!on && is_selected(text, "inherit"))
+			on = is_for_advised(path, text, sizeof(text));
+		if (on) {
+			*bytes = sizes_kib[i] * KIB;
+			return BACKING_FOLIOS_ON;
+		}
+	}
+	return found;
 }
 
 static void probe_memory(struct backing_host *host)

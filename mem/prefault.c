@@ -8,14 +8,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 
 #include "base/clock.h"
 #include "base/num.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
+#include "mem/populate.h"
 
 #define CREW_MAX           32
 #define CPUS_MAX           8192
@@ -24,7 +20,6 @@
 #define BYTES_PER_THREAD   (128 * MIB) /* of zeroing; below, a thread costs more than it brings */
 #define BYTES_PER_MAPPER   (32 * MIB)  /* of 4K stage-2 mappings, likewise */
 #define REPORT_INTERVAL_NS (NS_PER_SEC / 10)
-#define POPULATE_TRIES_MAX 1000
 
 /*
  * Threads that take pieces of RAM until none is left or one failed. Lives on the stack of the
@@ -117,6 +112,9 @@ static int crew_run(struct crew *crew, unsigned int count)
 
 	if (crew->progress)
 		crew->reported_ns = clock_ns();
+	if (count > 1 && crew->ram->folio_bytes)
+		/* Parts whose first pages came from different threads would stay mappings apart. */
+		populate_folios(crew->ram->host, LAYOUT_HUGE_PAGE_BYTES, crew->ram->folio_bytes);
 	if (count > 1) {
 		/* Signals are for the threads of whoever embeds us. */
 		sigfillset(&all);
@@ -163,18 +161,12 @@ static uint64_t fair_piece_bytes(uint64_t bytes, unsigned int workers)
 /* A prefault_map_fn. */
 static int populate(void *opaque, unsigned int worker, uint64_t gpa, uint64_t bytes)
 {
-	void *host = ram_ptr(opaque, gpa, bytes);
-	unsigned int tries;
+	const struct ram *ram = opaque;
+	void *host = ram_ptr(ram, gpa, bytes);
 
 	(void)worker;
-	for (tries = 0; tries < POPULATE_TRIES_MAX; tries++) {
-		if (madvise(host, bytes, MADV_POPULATE_WRITE) == 0)
-			return 0;
-		if (errno != EAGAIN && errno != EINTR)
-			break;
-		sched_yield();
-	}
-	return -errno;
+	return ram->folio_bytes ? populate_folios(host, bytes, ram->folio_bytes)
+				: populate_pages(host, bytes);
 }
 
 static int populate_error(const struct ram *ram, int rc, struct error *error)

@@ -133,8 +133,8 @@ static int advise(const struct ram *ram, struct error *error)
 	if (ram->backing == BACKING_THP && madvise(ram->host, ram->bytes, MADV_HUGEPAGE))
 		return error_set(error, EOPNOTSUPP, "this kernel has no transparent huge pages: %s",
 				 error_name(errno));
-	if (ram->backing == BACKING_4K && !ram->folios &&
-	    madvise(ram->host, ram->bytes, MADV_NOHUGEPAGE) && errno != EINVAL)
+	if (ram->backing == BACKING_4K && madvise(ram->host, ram->bytes, MADV_NOHUGEPAGE) &&
+	    errno != EINVAL)
 		return error_set(error, errno, "madvise(MADV_NOHUGEPAGE): %s", error_name(errno));
 	for (i = 0; i < ARRAY_SIZE(common); i++)
 		if (madvise(ram->host, ram->bytes, common[i].advice) && !common[i].optional)
@@ -175,7 +175,8 @@ int ram_init(struct ram *ram, uint64_t bytes, enum backing backing, struct error
 	ram->bytes = bytes;
 	ram->mapped_bytes = bytes;
 	ram->backing = backing;
-	ram->folios = backing == BACKING_4K && backing_small_folios();
+	if (backing == BACKING_4K)
+		backing_probe_folios(NULL, &ram->folio_bytes);
 	rc = is_hugetlb(backing) ? map_hugetlb(ram, error) : map_anonymous(ram, error);
 	if (rc)
 		goto fail;
@@ -250,9 +251,9 @@ void ram_lock(struct ram *ram)
 void ram_settle(struct ram *ram)
 {
 	/* A kernel that cannot make them cannot be told not to. */
-	if (ram->folios)
+	if (ram->folio_bytes)
 		madvise(ram->host, ram->bytes, MADV_NOHUGEPAGE);
-	ram->folios = false;
+	ram->folio_bytes = 0;
 }
 
 void *ram_ptr(const struct ram *ram, uint64_t gpa, uint64_t bytes)

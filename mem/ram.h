@@ -31,9 +31,10 @@ struct ram {
 	uint64_t reserved_bytes;
 	uint32_t range_count;
 	struct ram_range ranges[LAYOUT_RAM_RANGES_MAX];
-	bool locked;      /* mlock succeeded (hugetlb pages need none) */
-	bool folios;      /* 4K pages come in larger pieces until ram_settle() */
-	bool numa_pinned; /* NUMA balancing leaves it alone: a policy of its own, or hugetlb */
+	uint64_t folio_bytes; /* 4K pages are populated in such folios until ram_settle(); 0: one by
+				 one */
+	bool locked;          /* mlock succeeded (hugetlb pages need none) */
+	bool numa_pinned;     /* NUMA balancing leaves it alone: a policy of its own, or hugetlb */
 };
 
 /* bytes within LAYOUT_RAM_BYTES_MIN..MAX and a multiple of 2 MiB (1 GiB for hugetlb-1G), else
@@ -66,8 +67,8 @@ void ram_fini(struct ram *ram); /* a zeroed one is fine */
  */
 void ram_lock(struct ram *ram);
 
-/* After populating, or at once where nothing is populated: from now on the host makes no larger
- * pages of small ones. */
+/* After populating, or at once where nothing is populated: nothing makes larger pieces of small
+ * pages any more (mem/populate.h). */
 void ram_settle(struct ram *ram);
 
 /* The host address of [gpa, gpa + bytes), or NULL where that is not wholly inside one RAM range or

@@ -224,6 +224,31 @@ static void check_kvm_parameters(struct host *host, const struct trial *trial)
 	}
 }
 
+/* Small pages, but populated many at a time. */
+static void check_folios(struct host *host)
+{
+	static const char remedy[] =
+		"4K memory starts in half the time with: echo madvise > /sys/kernel/mm/"
+		"transparent_hugepage/hugepages-64kB/enabled";
+	static const struct {
+		const char *value, *meaning, *remedy;
+		enum state state;
+	} states[] = {
+		[BACKING_FOLIOS_MISSING] = { "no", "this kernel populates 4K memory page by page",
+					     "boot a kernel from 6.8 on", STATE_NOTE },
+		[BACKING_FOLIOS_OFF] = { "off", "4K memory is populated page by page", remedy,
+					 STATE_NOTE },
+		[BACKING_FOLIOS_ON] = { "on", "4K memory is populated many pages at a time", NULL,
+					STATE_OK },
+	};
+	uint64_t bytes;
+	enum backing_folios found = backing_probe_folios(NULL, &bytes);
+	struct check *check = add(host, "4K pages in larger pieces", states[found].state,
+				  states[found].meaning, states[found].remedy);
+
+	snprintf(check->value, sizeof(check->value), "%s", states[found].value);
+}
+
 static void check_memory(struct host *host)
 {
 	struct backing_host memory;
@@ -252,6 +277,7 @@ static void check_memory(struct host *host)
 			   : "without huge pages of either kind memory is mapped in pages of 4 KiB",
 		memory.thp ? NULL : "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
 	snprintf(check->value, sizeof(check->value), "%s", memory.thp ? "on" : "off");
+	check_folios(host);
 	getrlimit(RLIMIT_MEMLOCK, &limit);
 	locks = limit.rlim_cur == RLIM_INFINITY || geteuid() == 0;
 	check = add(

@@ -7,6 +7,7 @@
 #include "boot/boot.h"
 #include "devices/platform.h"
 #include "devices/serial.h"
+#include "mem/populate.h"
 #include "mem/prefault.h"
 #include "tools/host-kernel/include/stet_kvm.h"
 #include "vmm/cpu_x86.h"
@@ -311,6 +312,9 @@ static int map_piece_by_vm(void *opaque, unsigned int worker, uint64_t gpa, uint
 	const struct stet_kvm_range range = { .gpa = gpa, .size = bytes };
 
 	(void)worker;
+	/* What cannot be populated here the ioctl finds again, and says so. */
+	if (vm->ram.folio_bytes)
+		populate_folios(ram_ptr(&vm->ram, gpa, bytes), bytes, vm->ram.folio_bytes);
 	return kvm_prefault_vm(vm->vm_fd, &range, 1);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "mem/populate.h"
 #include "tests/host-kernel/machine.h"
 
 #define RAM (64ull << 20)
@@ -100,6 +101,39 @@ static void run_folios(const char *size)
 	snprintf(text, sizeof(text), "4K in folios of %s", size);
 	run(MEMORY_PLAIN, text);
 	set_folios("2048kB", "inherit");
+	set_folios(size, "never");
+}
+
+/* As stet does it where memory that asks for it gets folios of that size, and huge pages too. */
+static void run_prepared(unsigned int kib)
+{
+	struct stet_kvm_prefault result;
+	uint64_t pages = RAM / PAGE, start;
+	char text[64], size[16];
+	struct machine m;
+
+	snprintf(size, sizeof(size), "%ukB", kib);
+	if (!set_folios(size, "madvise"))
+		return;
+	machine_create(&m, MEMORY_4K, RAM, 1);
+	start = now_ns();
+	populate_folios(m.memory, RAM, kib * 1024ull);
+	snprintf(text, sizeof(text), "4K, prepared, %s: populate", size);
+	row(text, now_ns() - start, pages);
+	start = now_ns();
+	prefault_cpu(&m, 0, 0, RAM, 60);
+	snprintf(text, sizeof(text), "4K, prepared, %s: vCPU ioctl after it", size);
+	row(text, now_ns() - start, pages);
+	machine_destroy(&m);
+	if (kernel_is_patched()) {
+		machine_create(&m, MEMORY_4K, RAM, 1);
+		populate_folios(m.memory, RAM, kib * 1024ull);
+		start = now_ns();
+		prefault_vm(&m, 0, RAM, STET_KVM_PREFAULT_WRITE, &result);
+		snprintf(text, sizeof(text), "4K, prepared, %s: VM ioctl after it", size);
+		row(text, now_ns() - start, pages);
+		machine_destroy(&m);
+	}
 	set_folios(size, "never");
 }
 
@@ -232,6 +266,9 @@ int main(int argc, char **argv)
 	}
 	if (argc > 1 && !strcmp(argv[1], "folios")) {
 		run(MEMORY_4K, "4K");
+		run_prepared(64);
+		run_prepared(256);
+		run_prepared(1024);
 		run_folios("64kB");
 		run_folios("256kB");
 		run_folios("1024kB");

@@ -18,8 +18,10 @@ inside()
 	chroot "$root" env DEBIAN_FRONTEND=noninteractive LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }
 
-mount -t proc proc "$root/proc" || exit 1
-trap 'umount "$root/proc"; rm -rf "$tap_dir"' EXIT
+mount -t proc proc "$root/proc" && mount -t sysfs -o ro sysfs "$root/sys" || exit 1
+trap 'umount "$root/proc" "$root/sys"; rm -rf "$tap_dir"' EXIT
+switch=/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled
+cat "$switch" >"$tap_dir/switch" 2>/dev/null
 release=$(basename "$(find "$root/lib/modules" -maxdepth 1 -name '6.12.*-cloud-amd64' | head -n 1)")
 installed=$root/lib/modules/$release/updates/dkms
 
@@ -49,7 +51,18 @@ restore()
 	done
 	rm -rf "$root/usr/lib/stet-test" "$root/var/log/stet-test"
 }
-tap_check "it installs" inside dpkg -i "/tmp/$(basename "$deb")"
+# Its output tells whether anything tried to write to the host's /sys, which it could not.
+install()
+{
+	inside dpkg -i "/tmp/$(basename "$deb")" >"$tap_dir/install" 2>&1
+}
+tap_check "it installs" install
+tap_check "pages of 64 KiB: at each boot, by a unit that is enabled and whole" sh -c '
+	cd "$0/usr/lib/systemd/system" && test -f multi-user.target.wants/stet-kvm-folios.service &&
+	program=$(sed -n "s/^ExecStart=\([^ ]*\).*/\1/p" stet-kvm-folios.service) && test -x "$0$program" &&
+	chroot "$0" "$program" show >&2' "$root"
+tap_check "in a chroot the host's switch is left alone" sh -c '! grep "folios: cannot write" "$0/install" &&
+	test ! -e "$1/run/stet-kvm" && { [ ! -e "$2" ] || cmp "$2" "$0/switch"; }' "$tap_dir" "$root" "$switch"
 tap_check "the patched modules are there: kvm, kvm-amd, kvm-intel" \
 	test "$(find "$installed" -name 'kvm*.ko*' 2>/dev/null | wc -l)" = 3
 tap_check "modprobe takes them" test "$(module version)" = stet-1
@@ -80,7 +93,7 @@ tap_check "it is removed" inside dpkg --purge stet-kvm-dkms
 tap_check "it has loaded and unloaded nothing, from first to last" \
 	test -z "$(grep -vs -e --show-depends -e --dump-modversions "$root/var/log/stet-test")"
 restore
-tap_check "nothing of it is left" test -z "$(find "$root" -xdev \( -path "$root/proc" -o -path "$root/tmp" \) -prune -o \
+tap_check "nothing of it is left" test -z "$(find "$root" -xdev \( -path "$root/proc" -o -path "$root/sys" -o -path "$root/tmp" \) -prune -o \
 	\( -name '*stet*' -o -path '*/updates/dkms/*' \) ! -path '*/var/lib/dpkg/*' ! -path '*/var/log/*' -print | head)"
 inside modprobe --show-depends -S "$release" kvm >"$tap_dir/loaded-after" 2>&1
 tap_check "modprobe takes the kernel's own" cmp "$tap_dir/loaded-before" "$tap_dir/loaded-after"

@@ -21,7 +21,7 @@ make_stage()
 	trap 'exit 143' TERM HUP
 	stage=$work/stage
 	mkdir "$stage"
-	cp "$root"/tests/lab/inside/*.sh "$stage/"
+	cp "$root"/tests/lab/inside/*.sh "$root/tools/host-kernel/folios" "$stage/"
 	"$root/tools/install-packages" build lab lab-test kernel || die "packages are missing (see above)"
 	${CC:-cc} -O2 -static -s -o "$stage/kvm_hold" "$root/tests/lab/kvm_hold.c" || die "kvm_hold.c does not compile"
 }

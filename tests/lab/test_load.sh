@@ -22,7 +22,7 @@ mkdir -p "$work/root/lib/modules"
 ln -s "$stage/lib-modules" "$work/root/lib/modules/$version"
 PATH=$PATH:/usr/sbin:/sbin depmod -b "$work/root" "$version" || die "depmod fails"
 
-cp "$root"/tools/host-kernel/{load,unload,modules.sh} "$stage/"
+cp "$root"/tools/host-kernel/{load,unload,folios,modules.sh} "$stage/"
 mkdir "$stage"/{nothing,patched,mixed,other}
 # shellcheck disable=SC2154 # set by stage_modules
 cp "$modules"/{kvm,kvm-amd}.ko "$stage/patched/"

@@ -10,6 +10,9 @@ tracing=/sys/kernel/tracing
 ./kvm_hold &
 kvm_hold=$!
 
+# A host with the patches is prepared as stet-kvm-dkms does it.
+[ ! -f /sys/module/kvm/version ] || ./folios on | sed 's/^/# /'
+
 ok()
 {
 	echo "ok - $*"
