@@ -296,7 +296,9 @@ static void test_aging(void)
 		     write_file(DAMON "0/contexts/0/targets/0/pid_target", pid) &&
 		     write_file(DAMON "0/state", "on");
 
-	for (int i = 0; damon && i < 100 && stat_vm(&m, "mn_age_hit") < 10; i++)
+	for (int i = 0; damon && i < 300 &&
+			(stat_vm(&m, "mn_age_hit") < 10 || !stat_vm(&m, "mn_age_spurious"));
+	     i++)
 		usleep(100000);
 	write_file(DAMON "0/state", "off");
 	if (damon) {

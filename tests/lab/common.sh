@@ -27,7 +27,7 @@ not_ok()
 	tests_run=$((tests_run + 1))
 	tests_failed=$((tests_failed + 1))
 	echo "not ok - $1"
-	[ -z "${2-}" ] || printf '%s\n' "$2" | tail -n 40 | sed 's/^/# /'
+	[ -z "${2-}" ] || printf '%s\n' "$2" | tail -n 80 | sed 's/^/# /'
 }
 
 # skip NAME WHY: one test cannot run here.
