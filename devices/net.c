@@ -54,19 +54,10 @@ void net_backend_gone(struct net *net, int code)
 
 /* ---- Rate limits ---- */
 
-static bool is_limited(const struct net_limit *limit)
+uint64_t net_limit_ask(struct net_limit *limit)
 {
-	return limit_is_set(&limit->bytes) || limit_is_set(&limit->packets);
-}
+	uint64_t now_ns = clock_ns();
 
-/* Without a limit nobody looks at a clock. */
-uint64_t net_limit_wait_ns(struct net_limit *limit)
-{
-	uint64_t now_ns;
-
-	if (!is_limited(limit))
-		return 0;
-	now_ns = clock_ns();
 	if (limit_open(&limit->bytes, now_ns) && limit_open(&limit->packets, now_ns))
 		return 0;
 	return num_max(limit_wait_ns(&limit->bytes), limit_wait_ns(&limit->packets));
@@ -289,6 +280,9 @@ int net_create(struct virtio **virtio, const struct net_setup *setup, struct err
 		features |= VIRTIO_FEATURE(VIRTIO_NET_F_CTRL_VQ) | VIRTIO_FEATURE(VIRTIO_NET_F_MQ);
 	virtio_init(&net->virtio, &net_type, setup->ram, setup->log, features,
 		    pairs > 1 ? 2 * pairs + 1 : 2);
+	/* An acknowledgement often comes while what it acknowledges is given back. The driver of
+	 * several pairs has a processor for each, and wants vectors that can be spread. */
+	net->virtio.one_vector = pairs == 1;
 	fill_config(net, setup);
 	*virtio = &net->virtio;
 	return 0;

@@ -80,8 +80,16 @@ bool net_queue_runs(const struct net *net, unsigned int queue);
 /* The backend failed for good. */
 void net_backend_gone(struct net *net, int code);
 
-/* 0 where a packet may pass now, else in how many ns to ask again. */
-uint64_t net_limit_wait_ns(struct net_limit *limit);
+/* Of a limit that is set. */
+uint64_t net_limit_ask(struct net_limit *limit);
+/* 0 where a packet may pass now, else in how many ns to ask again. Without a limit nobody looks at
+ * a clock. */
+static inline uint64_t net_limit_wait_ns(struct net_limit *limit)
+{
+	if (!limit_is_set(&limit->bytes) && !limit_is_set(&limit->packets))
+		return 0;
+	return net_limit_ask(limit);
+}
 void net_limit_take(struct net_limit *limit, uint64_t frame_bytes);
 
 /* On the loop's thread, under the lock. They take a bounded number of packets and see to it that

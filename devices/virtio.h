@@ -138,6 +138,9 @@ struct virtio {
 	pthread_cond_t idle;   /* signalled where in_flight becomes 0 */
 	uint8_t generation;    /* of the configuration space */
 	uint8_t config[VIRTIO_CONFIG_BYTES_MAX];
+	/* PCI: one vector for all queues, beside that of the configuration. Set by a device whose
+	 * queues need the driver at about the same time: two interrupts are one then. */
+	bool one_vector;
 	uint16_t queue_count;
 	struct virtq queues[VIRTIO_QUEUES_MAX];
 

@@ -302,8 +302,8 @@ static void add_capabilities(struct virtio_pci *pci)
 
 	pci_function_add_ranges(&pci->function, ranges, pci->notify_port ? 2 : 1);
 	msix_init(&pci->msix, &pci->virtio->wiring, &pci->function,
-		  (uint16_t)(pci->virtio->queue_count + 1), MEMORY_RANGE, VIRTIO_PCI_AT_MSIX_TABLE,
-		  VIRTIO_PCI_AT_MSIX_PENDING);
+		  (uint16_t)(1 + (pci->virtio->one_vector ? 1 : pci->virtio->queue_count)),
+		  MEMORY_RANGE, VIRTIO_PCI_AT_MSIX_TABLE, VIRTIO_PCI_AT_MSIX_PENDING);
 	add_structure(pci, VIRTIO_PCI_CAP_COMMON_CFG, MEMORY_RANGE, VIRTIO_PCI_AT_COMMON,
 		      sizeof(struct virtio_pci_common_cfg), 0, 0);
 	add_structure(pci, VIRTIO_PCI_CAP_ISR_CFG, MEMORY_RANGE, VIRTIO_PCI_AT_ISR, 1, 0, 0);

@@ -14,9 +14,11 @@
 #include <cmocka.h>
 
 #include "base/num.h"
+#include "devices/net.h"
 #include "devices/rng.h"
 #include "devices/virtio_pci.h"
 #include "tests/fake/guest.h"
+#include "tests/fake/net.h"
 
 #define SLOT        3
 #define BAR_GPA     UINT64_C(0xd1010000)
@@ -35,7 +37,7 @@ struct bench {
 	struct fake_queue q;
 };
 
-static void create(struct bench *bench, uint16_t notify_port)
+static void plug(struct bench *bench, struct virtio *virtio, uint16_t notify_port)
 {
 	struct virtio_pci_setup setup = { .bar_gpa = BAR_GPA, .notify_port = notify_port };
 
@@ -44,9 +46,14 @@ static void create(struct bench *bench, uint16_t notify_port)
 	pci_ecam_init(bench->ecam);
 	setup.config_page = pci_ecam_page(bench->ecam, SLOT);
 	fake_wires_init(&bench->wires, &setup.wiring);
-	bench->rng = rng_create(&bench->ram, &bench->log);
-	bench->function = virtio_pci_create(bench->rng, &setup);
+	bench->function = virtio_pci_create(virtio, &setup);
 	fake_queue_init(&bench->q, &bench->ram, 0x10000, 64, true);
+}
+
+static void create(struct bench *bench, uint16_t notify_port)
+{
+	bench->rng = rng_create(&bench->ram, &bench->log);
+	plug(bench, bench->rng, notify_port);
 }
 
 static void destroy(struct bench *bench)
@@ -335,6 +342,47 @@ static void test_vectors_that_there_are_not(void **state)
 	assert_int_equal(bench->wires.interrupts_all, 0);
 }
 
+static void plug_net(struct bench *bench, struct fake_net *backend, uint16_t pairs)
+{
+	const struct net_setup setup = {
+		.ram = &bench->ram,
+		.log = &bench->log,
+		.backend = &backend->backend,
+		.mac = { 2 },
+	};
+	struct virtio *net = NULL;
+
+	fake_net_init(backend, pairs, 0);
+	destroy(bench);
+	assert_int_equal(net_create(&net, &setup, NULL), 0);
+	plug(bench, net, 0);
+}
+
+/* What one pair of network queues has to say is said with one interrupt; more pairs have one for
+ * each queue. */
+static void test_vectors_of_a_network_device(void **state)
+{
+	struct bench *bench = *state;
+	struct fake_net backend;
+	uint32_t at;
+
+	for (uint16_t pairs = 1; pairs <= FAKE_NET_PAIRS; pairs++) {
+		uint32_t last = pairs > 1 ? 2 * pairs + 1u : 1;
+
+		plug_net(bench, &backend, pairs);
+		at = capability(bench, PCI_CAP_ID_MSIX, 0);
+		assert_int_equal(config(bench, at + PCI_MSIX_FLAGS, 2), last);
+		for (unsigned int queue = 0; queue < 2u * pairs; queue++) {
+			put(bench, VIRTIO_PCI_COMMON_Q_SELECT, 2, queue);
+			put(bench, VIRTIO_PCI_COMMON_Q_MSIX, 2, last);
+			assert_int_equal(get(bench, VIRTIO_PCI_COMMON_Q_MSIX, 2), last);
+			put(bench, VIRTIO_PCI_COMMON_Q_MSIX, 2, last + 1);
+			assert_int_equal(get(bench, VIRTIO_PCI_COMMON_Q_MSIX, 2), 0xffff);
+		}
+		fake_net_close_peers(&backend);
+	}
+}
+
 static void test_without_msix(void **state)
 {
 	struct bench *bench = *state;
@@ -520,6 +568,7 @@ int main(void)
 		BENCH_TEST(test_masking),
 		BENCH_TEST(test_table_accesses),
 		BENCH_TEST(test_vectors_that_there_are_not),
+		BENCH_TEST(test_vectors_of_a_network_device),
 		BENCH_TEST(test_without_msix),
 		BENCH_TEST(test_frozen_after_driver_ok),
 		BENCH_TEST(test_bad_queues),
