@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_vm: the public interface with guests of a few instructions on this machine's KVM; skipped
  * where there is none. */
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -199,6 +201,71 @@ static void running_guest(void **state)
 	close(fd);
 }
 
+/* Of a thread, 0: this one. 0 where the host's scheduler knows no slices (before 6.12). */
+static uint64_t slice_ns(pid_t thread)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t slice_ns, deadline_ns, period_ns;
+	} attr = { 0 };
+
+	return syscall(SYS_sched_getattr, thread, &attr, sizeof(attr), 0) ? 0 : attr.slice_ns;
+}
+
+static pid_t thread_named(const char *name)
+{
+	DIR *threads = opendir("/proc/self/task");
+	struct dirent *entry;
+	pid_t found = 0;
+
+	assert_non_null(threads);
+	while (!found && (entry = readdir(threads))) {
+		char path[300], comm[17] = { 0 };
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+		fd = open(path, O_RDONLY);
+		if (fd < 0)
+			continue;
+		if (read(fd, comm, sizeof(comm) - 1) > 0 && !strncmp(comm, name, strlen(name)))
+			found = (pid_t)strtol(entry->d_name, NULL, 10);
+		close(fd);
+	}
+	closedir(threads);
+	return found;
+}
+
+/* The I/O thread is waited for; a vCPU is like any other thread. */
+static void io_thread_has_a_short_slice(void **state)
+{
+	struct stet_config config;
+	struct stet_error error = { 0 };
+	struct stet_vm *vm;
+	char path[64];
+	int fd = make_kernel(code_hang, sizeof(code_hang), path);
+
+	(void)state;
+	if (!slice_ns(0)) {
+		close(fd);
+		skip();
+	}
+	config_for(&config, path);
+	config.rng = 1;
+	assert_int_equal(stet_vm_create(&config, &vm, &error), 0);
+	assert_int_equal(stet_vm_start(vm, &error), 0);
+	for (int i = 0; i < 5000 && slice_ns(thread_named("stet-io")) != 100000; i++)
+		usleep(1000);
+	assert_int_equal(slice_ns(thread_named("stet-io")), 100000);
+	assert_int_not_equal(thread_named("stet-vcpu0"), 0);
+	assert_true(slice_ns(thread_named("stet-vcpu0")) == slice_ns(0));
+	stet_vm_stop(vm);
+	stet_vm_destroy(vm);
+	close(fd);
+}
+
 static void destroyed_without_a_start_or_while_running(void **state)
 {
 	struct stet_config config;
@@ -358,6 +425,7 @@ int main(void)
 		cmocka_unit_test_setup(output_and_statistics, skip_without_kvm),
 		cmocka_unit_test_setup(console_and_sockets, skip_without_kvm),
 		cmocka_unit_test_setup(running_guest, skip_without_kvm),
+		cmocka_unit_test_setup(io_thread_has_a_short_slice, skip_without_kvm),
 		cmocka_unit_test_setup(destroyed_without_a_start_or_while_running,
 				       skip_without_kvm),
 	};
