@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/thread.h"
 #include "vmm/kvm.h"
 
 int vcpu_init(struct vcpu *vcpu, int vm_fd, uint32_t id, int page_bytes, struct error *error)
@@ -113,6 +114,7 @@ static void *vcpu_thread(void *argument)
 		vcpu->owner.fail(vcpu->owner.opaque, vcpu, -ret);
 		return NULL;
 	}
+	thread_leave_rseq();
 	vcpu->owner.first_run(vcpu->owner.opaque, vcpu);
 	while (!atomic_load_explicit(&vcpu->stop, memory_order_acquire) && run_once(vcpu, &kick))
 		;

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/thread.h"
 #include "devices/hvc.h"
 #include "vmm/cpu_x86.h"
 #include "vmm/kvm.h"
@@ -249,8 +250,8 @@ static void *loop_main(void *argument)
 	int ret;
 
 	ask_for_early_turns();
+	thread_leave_rseq();
 	ret = loop_run(vm->loop);
-
 	if (ret)
 		log_line(&vm->log, LOG_LEVEL_ERROR, "the I/O loop failed: %s", error_name(-ret));
 	return NULL;
