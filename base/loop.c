@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loop: the I/O thread's only wait, one io_uring. The one place that includes liburing. */
+/* loop: the I/O thread's only wait, one io_uring. */
 #include "base/loop.h"
 
 #include <errno.h>
-#include <liburing.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/buffers.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/num.h"
+#include "base/ring.h"
 
 #define DRAIN_WAIT_NS 10000000
 
@@ -31,8 +31,11 @@ struct loop {
 	uint32_t in_flight;    /* requests with pending set, these two included */
 	bool ran;              /* loop_run() was called: we are on its thread */
 	bool ending;           /* nothing new is taken */
+	uint64_t now_ns;       /* 0: not read since the last wait */
 	int files[LOOP_FILES]; /* those registered with the ring, by their index there */
 	unsigned int file_count;
+	struct buffers buffers; /* memory that is worth being registered with the ring */
+	bool no_more_buffers;
 	struct loop_task *tasks; /* in the order they were queued */
 	struct loop_task **tasks_end;
 	_Atomic bool woken;
@@ -40,15 +43,6 @@ struct loop {
 	void (*on_wake)(void *opaque);
 	void *opaque;
 };
-
-/* liburing 2.3 has functions for what we register but forgot to export them. */
-static int ring_register(const struct io_uring *ring, unsigned int operation, const void *argument,
-			 unsigned int count)
-{
-	int rc = (int)syscall(SYS_io_uring_register, ring->ring_fd, operation, argument, count);
-
-	return rc < 0 ? -errno : rc;
-}
 
 /* ---- Queueing ---- */
 
@@ -86,6 +80,41 @@ static void use_registered_file(const struct loop *loop, struct io_uring_sqe *sq
 	}
 }
 
+static bool register_piece(struct loop *loop, int piece, const struct iovec *memory)
+{
+	struct io_uring_rsrc_update2 update = {
+		.offset = (uint32_t)piece,
+		.data = (uintptr_t)memory,
+		.nr = 1,
+	};
+
+	if (ring_register(&loop->ring, IORING_REGISTER_BUFFERS_UPDATE, &update, sizeof(update)) ==
+	    1) {
+		buffers_registered(&loop->buffers, piece);
+		return true;
+	}
+	/* No more memory may be locked, most likely: leave it at what there is. */
+	loop->no_more_buffers = true;
+	return false;
+}
+
+/* A transfer of one buffer that the ring knows needs no look-up of its pages. */
+static void use_registered_buffer(struct loop *loop, struct io_uring_sqe *sqe,
+				  const struct iovec *iov)
+{
+	struct iovec due;
+	int piece;
+
+	piece = buffers_use(&loop->buffers, iov->iov_base, iov->iov_len, &due);
+	if (piece < 0 ||
+	    (due.iov_len && (loop->no_more_buffers || !register_piece(loop, piece, &due))))
+		return;
+	sqe->opcode = sqe->opcode == IORING_OP_READV ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+	sqe->addr = (uintptr_t)iov->iov_base;
+	sqe->len = (uint32_t)iov->iov_len;
+	sqe->buf_index = (uint16_t)piece;
+}
+
 /* The last step: the request is the loop's now. */
 static void commit(struct loop *loop, struct loop_request *request, struct io_uring_sqe *sqe)
 {
@@ -120,30 +149,32 @@ int loop_write(struct loop *loop, struct loop_request *request, int fd, const vo
 	return 0;
 }
 
-int loop_readv(struct loop *loop, struct loop_request *request, int fd, const struct iovec *iov,
-	       uint32_t count, uint64_t offset)
+/* opcode: IORING_OP_READV or IORING_OP_WRITEV. */
+static int transfer(struct loop *loop, struct loop_request *request, int opcode, int fd,
+		    const struct iovec *iov, uint32_t count, uint64_t offset)
 {
 	struct io_uring_sqe *sqe;
 	int rc = begin(loop, request, &sqe);
 
 	if (rc)
 		return rc;
-	io_uring_prep_readv(sqe, fd, iov, count, offset);
+	io_uring_prep_rw(opcode, sqe, fd, iov, count, offset);
 	commit(loop, request, sqe);
+	if ((sqe->flags & IOSQE_FIXED_FILE) && count == 1)
+		use_registered_buffer(loop, sqe, iov);
 	return 0;
+}
+
+int loop_readv(struct loop *loop, struct loop_request *request, int fd, const struct iovec *iov,
+	       uint32_t count, uint64_t offset)
+{
+	return transfer(loop, request, IORING_OP_READV, fd, iov, count, offset);
 }
 
 int loop_writev(struct loop *loop, struct loop_request *request, int fd, const struct iovec *iov,
 		uint32_t count, uint64_t offset)
 {
-	struct io_uring_sqe *sqe;
-	int rc = begin(loop, request, &sqe);
-
-	if (rc)
-		return rc;
-	io_uring_prep_writev(sqe, fd, iov, count, offset);
-	commit(loop, request, sqe);
-	return 0;
+	return transfer(loop, request, IORING_OP_WRITEV, fd, iov, count, offset);
 }
 
 int loop_fdatasync(struct loop *loop, struct loop_request *request, int fd)
@@ -306,6 +337,32 @@ static void register_files(struct loop *loop)
 		loop->file_count = 0;
 }
 
+void loop_add_memory(struct loop *loop, void *base, uint64_t bytes)
+{
+	buffers_add(&loop->buffers, base, bytes);
+}
+
+/* A table with nothing in it, so that pieces can be registered while requests are on their way. */
+static void register_buffers(struct loop *loop)
+{
+	struct io_uring_rsrc_register table = { .flags = IORING_RSRC_REGISTER_SPARSE };
+
+	if (!buffers_prepare(&loop->buffers))
+		return;
+	table.nr = loop->buffers.count;
+	if (ring_register(&loop->ring, IORING_REGISTER_BUFFERS2, &table, sizeof(table)))
+		buffers_fini(&loop->buffers);
+}
+
+/* Here and not with the ring, whose end the kernel puts off: who waits for the memory's pages gets
+ * them when the memory is unmapped. */
+static void unregister_buffers(struct loop *loop)
+{
+	if (loop->buffers.uses)
+		ring_register(&loop->ring, IORING_UNREGISTER_BUFFERS, NULL, 0);
+	buffers_fini(&loop->buffers);
+}
+
 void loop_defer(struct loop *loop, struct loop_task *task)
 {
 	if (task->queued)
@@ -314,6 +371,13 @@ void loop_defer(struct loop *loop, struct loop_task *task)
 	task->next = NULL;
 	*loop->tasks_end = task;
 	loop->tasks_end = &task->next;
+}
+
+uint64_t loop_now_ns(struct loop *loop)
+{
+	if (!loop->now_ns)
+		loop->now_ns = clock_ns();
+	return loop->now_ns;
 }
 
 /* Until none is queued, those that tasks queue included. */
@@ -340,6 +404,7 @@ static void complete_batch(struct loop *loop)
 	int result;
 	bool more;
 
+	loop->now_ns = 0;
 	while (count-- && io_uring_peek_cqe(&loop->ring, &cqe) == 0) {
 		request = io_uring_cqe_get_data(cqe);
 		result = cqe->res;
@@ -399,6 +464,7 @@ int loop_run(struct loop *loop)
 	if (loop->ran)
 		return -EALREADY;
 	register_files(loop);
+	register_buffers(loop);
 	rc = ring_register(&loop->ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 	if (rc)
 		return rc;
@@ -415,6 +481,7 @@ int loop_run(struct loop *loop)
 	/* A wake before the stop is not lost. */
 	take_wake(loop);
 	drain_rc = drain(loop);
+	unregister_buffers(loop);
 	if (registered)
 		io_uring_unregister_ring_fd(&loop->ring);
 	return rc ? rc : drain_rc;
@@ -440,52 +507,6 @@ static int setup_error(int rc, struct error *error)
 	}
 }
 
-/*
- * Disabled at first: the thread that enables it becomes its one submitter, while requests may be
- * queued by another before. With DEFER_TASKRUN (Linux 6.1) completions are posted only inside our
- * wait: no interruption, no wake-up per completion.
- */
-static int setup_ring(struct io_uring *ring, unsigned int entries)
-{
-	static const unsigned int flags[] = {
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL,
-		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL,
-		0,
-	};
-	unsigned int i;
-	int rc = -EINVAL;
-
-	for (i = 0; i < ARRAY_SIZE(flags) && rc == -EINVAL; i++)
-		rc = io_uring_queue_init(entries, ring, flags[i] | IORING_SETUP_R_DISABLED);
-	return rc;
-}
-
-/* Whoever takes over the process can do no more with this ring than we do. */
-static int restrict_ring(struct io_uring *ring)
-{
-	static const uint8_t operations[] = { IORING_OP_READ,        IORING_OP_WRITE,
-					      IORING_OP_READV,       IORING_OP_WRITEV,
-					      IORING_OP_FSYNC,       IORING_OP_FALLOCATE,
-					      IORING_OP_POLL_ADD,    IORING_OP_TIMEOUT,
-					      IORING_OP_ASYNC_CANCEL };
-	static const uint8_t registers[] = { IORING_REGISTER_RING_FDS, IORING_UNREGISTER_RING_FDS };
-	struct io_uring_restriction list[ARRAY_SIZE(operations) + ARRAY_SIZE(registers) + 1];
-	unsigned int count = 0, i;
-
-	memset(list, 0, sizeof(list));
-	for (i = 0; i < ARRAY_SIZE(operations); i++, count++) {
-		list[count].opcode = IORING_RESTRICTION_SQE_OP;
-		list[count].sqe_op = operations[i];
-	}
-	for (i = 0; i < ARRAY_SIZE(registers); i++, count++) {
-		list[count].opcode = IORING_RESTRICTION_REGISTER_OP;
-		list[count].register_op = registers[i];
-	}
-	list[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
-	list[count++].sqe_flags = IOSQE_FIXED_FILE;
-	return ring_register(ring, IORING_REGISTER_RESTRICTIONS, list, count);
-}
-
 int loop_create(struct loop **loop, unsigned int entries, struct error *error)
 {
 	struct loop *created = calloc(1, sizeof(*created));
@@ -504,13 +525,13 @@ int loop_create(struct loop **loop, unsigned int entries, struct error *error)
 			       error_name(errno));
 		goto fail;
 	}
-	rc = setup_ring(&created->ring, entries);
+	rc = ring_setup(&created->ring, entries);
 	if (rc) {
 		created->ring.ring_fd = -1;
 		rc = setup_error(rc, error);
 		goto fail;
 	}
-	rc = restrict_ring(&created->ring);
+	rc = ring_restrict(&created->ring);
 	if (rc) {
 		rc = setup_error(rc, error);
 		goto fail;
@@ -529,5 +550,6 @@ void loop_destroy(struct loop *loop)
 	if (loop->ring.ring_fd >= 0)
 		io_uring_queue_exit(&loop->ring);
 	fd_close(&loop->wake_fd);
+	buffers_fini(&loop->buffers);
 	free(loop);
 }

@@ -80,6 +80,14 @@ int loop_fallocate(struct loop *loop, struct loop_request *request, int fd, int 
 void loop_register_file(struct loop *loop, int fd);
 
 /*
+ * Before loop_run(): memory that transfers on registered files use again and again. Where a piece
+ * of it is used often enough it is registered too (base/buffers.h), which pins its pages until
+ * loop_run() ends. It stays mapped until then. How much may be pinned is limited by RLIMIT_MEMLOCK,
+ * which is no error.
+ */
+void loop_add_memory(struct loop *loop, void *base, uint64_t bytes);
+
+/*
  * Watches a descriptor that becomes readable again and again (an eventfd): done() runs with the
  * poll events after each time it was signalled, once for several that came together. Nothing needs
  * to read it. The request stays pending until loop_cancel() or an error; where done() finds pending
@@ -98,6 +106,9 @@ struct loop_task {
 	bool queued;
 };
 void loop_defer(struct loop *loop, struct loop_task *task);
+
+/* clock_ns(), read at most once between two waits. On the loop's thread. */
+uint64_t loop_now_ns(struct loop *loop);
 
 /* Asks for an early end; done() runs in any case, with -ECANCELED or with a result that was faster.
  * -ENOENT where request is not pending. */

@@ -354,8 +354,11 @@ int blk_create(struct virtio **virtio, const struct blk_config *config, const st
 	virtio_init(&blk->virtio, &blk_type, ram, log, features(config), config->queue_count);
 	write_config(blk, config->queue_count);
 	/* Not the other one: it has the lock, which must be free when we are gone. */
-	if (image.direct_fd >= 0)
+	if (image.direct_fd >= 0) {
 		loop_register_file(loop, image.direct_fd);
+		for (uint32_t i = 0; i < ram->range_count; i++)
+			loop_add_memory(loop, ram->ranges[i].host, ram->ranges[i].bytes);
+	}
 	*virtio = &blk->virtio;
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/num.h"
@@ -80,37 +81,51 @@ static void reward(struct blk_pace *pace)
 	pace->penalty /= 2;
 }
 
-static ssize_t try_once(const struct blk_op *op, int fd, bool nowait)
+static ssize_t try_nowait(const struct blk_op *op)
 {
-	int flags = nowait ? RWF_NOWAIT : 0;
+	if (is_write(op))
+		return pwritev2(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset, RWF_NOWAIT);
+	return preadv2(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset, RWF_NOWAIT);
+}
+
+/* One buffer, the usual case, spares the kernel the copy of a vector. */
+static ssize_t try_anyhow(const struct blk_op *op)
+{
+	const struct iovec *iov = op->iov;
 
 	if (is_write(op))
-		return pwritev2(fd, op->iov, (int)op->iov_count, (off_t)op->offset, flags);
-	return preadv2(fd, op->iov, (int)op->iov_count, (off_t)op->offset, flags);
+		return op->iov_count == 1
+			       ? pwrite(op->fd, iov->iov_base, iov->iov_len, (off_t)op->offset)
+			       : pwritev(op->fd, iov, (int)op->iov_count, (off_t)op->offset);
+	return op->iov_count == 1 ? pread(op->fd, iov->iov_base, iov->iov_len, (off_t)op->offset)
+				  : preadv(op->fd, iov, (int)op->iov_count, (off_t)op->offset);
 }
 
 /*
  * Moves what can be moved without waiting: bytes, or -EAGAIN where that is none, or another errno.
  * RWF_NOWAIT does not start what would wait for memory or locks; but a file may not know it, and
- * past the page cache it still waits for the device. So the clock tells whether a try waited. One
- * in eight is timed: the clock has its price too.
+ * past the page cache it still waits for the device, which is all that a block device without a
+ * file system waits for. So the clock tells whether a try waited. One in eight is timed: the clock
+ * has its price too.
  */
 static ssize_t try_at_once(struct blk *blk, struct blk_op *op)
 {
 	struct blk_pace *pace = &blk->pace[is_write(op)];
-	int fd = image_fd_for(&blk->image, op->iov, op->iov_count, op->offset);
-	bool direct = fd == blk->image.direct_fd;
+	bool direct = op->fd == blk->image.direct_fd;
+	bool nowait = !pace->no_nowait && !(direct && blk->image.block_device);
 	bool timed = pace->count++ % TIMED_ONE_IN == 0;
 	uint64_t begun_ns = timed ? clock_ns() : 0, ns = 0;
 	ssize_t result = -1;
 
-	if (!pace->no_nowait) {
-		result = try_once(op, fd, true);
-		if (result < 0 && (errno == EOPNOTSUPP || errno == EINVAL))
+	if (nowait) {
+		result = try_nowait(op);
+		if (result < 0 && (errno == EOPNOTSUPP || errno == EINVAL)) {
 			pace->no_nowait = true;
+			nowait = false;
+		}
 	}
-	if (pace->no_nowait)
-		result = try_once(op, fd, false);
+	if (!nowait)
+		result = try_anyhow(op);
 	if (result < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			return -errno;
@@ -123,16 +138,24 @@ static ssize_t try_at_once(struct blk *blk, struct blk_op *op)
 	}
 	if (ns > (direct ? SLOW_DIRECT_NS : SLOW_NS) + op->bytes)
 		penalise(pace, PENALTY_MAX);
-	else if (timed || (!pace->no_nowait && !direct))
+	else if (timed || (nowait && !direct))
 		reward(pace);
 	return result;
 }
 
+/*
+ * Past the page cache a request that is not alone goes to the ring: together they take one system
+ * call, and with registered buffers no look-up of their pages (RAM disk, 32 at a time: 2.9 k
+ * instructions each instead of 3.8 k).
+ */
 static bool should_try(struct blk *blk, const struct blk_op *op)
 {
 	struct blk_pace *pace = &blk->pace[is_write(op)];
 
 	if (op->bytes > TRY_BYTES_MAX)
+		return false;
+	if (op->fd == blk->image.direct_fd &&
+	    (blk->in_ring || virtq_more(virtio_queue(&blk->virtio, op->queue))))
 		return false;
 	if (!pace->ring_left)
 		return true;
@@ -160,6 +183,7 @@ int blk_io_transfer(struct blk *blk, struct blk_op *op)
 {
 	ssize_t result;
 
+	op->fd = image_fd_for(&blk->image, op->iov, op->iov_count, op->offset);
 	if (should_try(blk, op)) {
 		result = try_at_once(blk, op);
 		if (result < 0 && result != -EAGAIN)
@@ -184,6 +208,7 @@ static void give_back(struct blk_request *request)
 
 	request->next = blk->free;
 	blk->free = request;
+	blk->in_ring--;
 	virtio_release(&blk->virtio);
 }
 
@@ -231,7 +256,9 @@ static int submit(struct blk_request *request)
 	case VIRTIO_BLK_T_WRITE_ZEROES:
 		return submit_clear(request);
 	default:
-		fd = image_fd_for(&blk->image, op->iov, op->iov_count, op->offset);
+		/* A rest may begin where the straight way cannot. */
+		fd = op->done ? image_fd_for(&blk->image, op->iov, op->iov_count, op->offset)
+			      : op->fd;
 		return is_write(op) ? loop_writev(blk->loop, &request->loop, fd, op->iov,
 						  op->iov_count, op->offset)
 				    : loop_readv(blk->loop, &request->loop, fd, op->iov,
@@ -320,7 +347,7 @@ static void request_done(struct loop_request *loop_request, int result)
 	} else {
 		status = judge(request, result);
 		if (status != BLK_IN_RING) {
-			record_latency(blk, clock_ns() - request->begun_ns);
+			record_latency(blk, loop_now_ns(blk->loop) - request->begun_ns);
 			blk_finish(blk, &request->op, status);
 			blk->finished |= UINT64_C(1) << request->op.queue;
 			give_back(request);
@@ -335,6 +362,7 @@ static struct blk_request *take_free(struct blk *blk)
 {
 	struct blk_request *request = blk->free;
 
+	blk->in_ring++;
 	if (request) {
 		blk->free = request->next;
 		return request;
@@ -359,7 +387,7 @@ int blk_io_queue(struct blk *blk, const struct blk_op *op)
 	memcpy(request->iov, op->iov, op->iov_count * sizeof(*op->iov));
 	request->epoch = blk->virtio.epoch;
 	request->zero_by_hand = false;
-	request->begun_ns = clock_ns();
+	request->begun_ns = loop_now_ns(blk->loop);
 	virtio_hold(&blk->virtio);
 	if (submit(request)) {
 		give_back(request);

@@ -24,6 +24,7 @@ struct blk_op {
 	uint32_t bytes; /* all of them */
 	uint32_t done;  /* of bytes; iov begins behind it */
 	uint64_t offset;
+	int fd; /* of a transfer: which way into the image, until some of it is done */
 	struct iovec *iov;
 	uint32_t iov_count;
 	uint8_t *status; /* where the guest looks */
@@ -62,8 +63,9 @@ struct blk {
 	struct virtq_chain chain;  /* the request at hand */
 	uint8_t serial[BLK_SERIAL_BYTES];
 	struct blk_request *requests, *free;
-	uint32_t used; /* the first so many of requests are, or were, in use */
-	bool starved;  /* a queue was left alone because no request was free */
+	uint32_t in_ring; /* requests that are not free */
+	uint32_t used;    /* the first so many of requests are, or were, in use */
+	bool starved;     /* a queue was left alone because no request was free */
 	struct loop_task after_batch;
 	uint64_t finished; /* queues to interrupt after the batch, a bit each */
 	uint8_t *zeroes;

@@ -116,9 +116,13 @@ static void open_direct(struct image *image)
 	char self[sizeof("/proc/self/fd/") + 12];
 	int flags = O_CLOEXEC | O_NOCTTY | O_DIRECT | (image->read_only ? O_RDONLY : O_RDWR);
 
-	/* The same file, whatever became of its name meanwhile. */
+	/* The same file, whatever became of its name meanwhile. Nobody asks when a VM last read its
+	 * disk, and not to look whether that is to be noted saves a fortieth of a small read; it
+	 * takes the file's owner to say so. */
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", image->fd);
-	image->direct_fd = open(self, flags);
+	image->direct_fd = open(self, flags | O_NOATIME);
+	if (image->direct_fd < 0 && errno == EPERM)
+		image->direct_fd = open(self, flags);
 }
 
 /*

@@ -68,6 +68,12 @@ static inline bool virtq_running(const struct virtq *q)
 enum virtq_pop virtq_pop(struct virtq *q, struct virtq_chain *chain);
 /* Gives the last popped chain back to the queue: it is popped again next time. */
 void virtq_unpop(struct virtq *q);
+
+/* Whether the driver is known to have offered more: no look at guest memory. */
+static inline bool virtq_more(const struct virtq *q)
+{
+	return q->next_avail != q->avail_seen;
+}
 /* The chain of head is done, with bytes written to its writable buffers; visible to the driver at
  * once. Order is free, and a head that a hostile driver posted twice is used twice. */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t bytes);
