@@ -114,6 +114,53 @@ said "queues_used [2-4]" "several queues receive"
 survives tap
 kill $server
 
+# A command in a VM with a network of its own, and limits: each of three transfers has three times what its limit lets
+# through in a second, so that it cannot have taken less than two.
+make_tap tap2
+mkdir -p tree/bin
+cp /bin/busybox tree/bin/
+for tool in sh ip ping nc dd cmp date echo; do
+	ln -s busybox tree/bin/$tool
+done
+head -c 3145728 /dev/urandom >limited.img
+socat -u OPEN:limited.img TCP-LISTEN:7000 &
+socat -u TCP-LISTEN:7001 CREATE:sent &
+cat >tree/work <<'end'
+ip addr add 10.9.0.3/24 dev eth0 && ip link set eth0 up && ping -c 3 10.9.0.1 >/dev/null && echo ping answered
+spent() { now=$(date +%s); [ $((now - before)) -ge 2 ] && echo "$1 limited"; before=$now; }
+before=$(date +%s)
+dd if=/dev/vda bs=64k >/image 2>/dev/null
+spent disk
+nc 10.9.0.1 7000 </dev/null >/received
+spent receiving
+nc 10.9.0.1 7001 </received
+spent sending
+cmp /image /received && echo whole
+end
+status=0
+timeout -s KILL $limit_s ./stet run -k vmlinux-small --root tree -m 256M --disk limited.img,bw=1M,bw-burst=64K \
+	--net tap=tap2,rx-bw=1M,rx-bw-burst=64K,tx-bw=1M,tx-bw-burst=64K --stats=stats.json --json -- sh /work \
+	>said.txt 2>stet.txt || status=$?
+name="a command with a network and limits"
+if [ "$status" = 0 ] && [ "$(cat said.txt)" = "ping answered
+disk limited
+receiving limited
+sending limited
+whole" ] && cmp -s sent limited.img; then
+	ok "$name: ping, 3 MiB from the disk, 3 MiB each way, none too fast"
+else
+	not_ok "$name: exit code $status"
+	show said.txt "the command said"
+	show stet.txt "stet said"
+fi
+held=$(jq -r '[.virtio[] | select(.throttled > 0 or .rate_waits > 0) | .type] | join(" ")' stats.json)
+if [ "$(jq .stage2_faults stats.json)" = 0 ] && [ "$held" = "blk net" ]; then
+	ok "$name: held back where it says, and 0 stage-2 faults"
+else
+	not_ok "$name: held back: '$held', $(jq .stage2_faults stats.json) stage-2 faults"
+fi
+"$ip" link delete tap2
+
 # A host with a default route, as passt wants it, and a web server that only it can reach.
 "$ip" addr add 127.0.0.1/8 dev lo 2>/dev/null
 "$ip" link add d0 type dummy && "$ip" addr add 10.0.2.15/24 dev d0 && "$ip" link set d0 up &&
