@@ -19,7 +19,7 @@ violations()
 
 name=Intel
 options=()
-runs=(hugetlb-2M 4k without-prefault)
+runs=(hugetlb-2M 4k devices without-prefault)
 make_stage
 if [ "${1-}" = --patched ]; then
 	stage_modules
@@ -31,6 +31,8 @@ if [ "${1-}" = --patched ]; then
 fi
 stage_stet
 stage_kernel 6.12-cloud
+small=$("$root/tools/guest-kernel/build") || die "no small kernel (see above)"
+cp "$small/vmlinux" "$stage/vmlinux-small"
 stage_initrd initrd
 ${CC:-cc} -O2 -static -s -o "$stage/bochs-note" "$root/tests/lab/bochs-note.c" || die "bochs-note.c does not compile"
 

@@ -24,11 +24,44 @@ boot()
 	counted=$(jq -r '"\([.marks[] | select(.value == 123)][0].stage2_faults) \(.stage2_faults)"' "/output/$1.json")
 }
 
+# A command that reads a disk and asks for random bytes; NAME.json as above.
+devices()
+{
+	mkdir -p tree/bin
+	cp /bin/busybox tree/bin/
+	for tool in sh dd sha256sum; do
+		ln -s busybox tree/bin/$tool
+	done
+	head -c 4194304 /dev/urandom >disk.img
+	status=0
+	./bochs-note "stet-test: begin devices"
+	timeout 1200 ./stet run -k vmlinux-small --root tree -m 128M --backing hugetlb-2M --prefault require --disk disk.img \
+		--rng --stats=/output/devices.json --json -- \
+		sh -c 'sha256sum </dev/vda; dd if=/dev/hwrng of=/random bs=64 count=1 2>/dev/null' \
+		>said.txt 2>stet.txt || status=$?
+	./bochs-note "stet-test: end devices"
+	if [ "$status" = 0 ] && [ "$(cat said.txt)" = "$(sha256sum <disk.img | cut -d' ' -f1)  -" ]; then
+		ok "$host: a command reads a disk"
+	else
+		not_ok "$host: the command ended with $status"
+		show said.txt "the command said"
+		show stet.txt "stet said"
+	fi
+	used=$(jq -r '[.virtio[] | select(.chains > 0) | .type] | join(" ")' /output/devices.json)
+	if [ "$used" = "blk vsock rng" ]; then
+		ok "$host: disk, entropy and sockets were used"
+	else
+		not_ok "$host: devices that were used: '$used'"
+	fi
+}
+
 # Arguments: what to call the host, then runs: a kind of memory, or without-prefault.
 host=$1
 shift
 for run; do
-	if [ "$run" = without-prefault ]; then
+	if [ "$run" = devices ]; then
+		devices
+	elif [ "$run" = without-prefault ]; then
 		boot "$run" hugetlb-2M off
 	elif boot "$run" "$run" require; then
 		if [ "$counted" = "0 0" ]; then
