@@ -352,8 +352,8 @@ static void plug_net(struct bench *bench, struct fake_net *backend, uint16_t pai
 	};
 	struct virtio *net = NULL;
 
-	fake_net_init(backend, pairs, 0);
 	destroy(bench);
+	fake_net_init(backend, pairs, 0);
 	assert_int_equal(net_create(&net, &setup, NULL), 0);
 	plug(bench, net, 0);
 }
@@ -363,7 +363,7 @@ static void plug_net(struct bench *bench, struct fake_net *backend, uint16_t pai
 static void test_vectors_of_a_network_device(void **state)
 {
 	struct bench *bench = *state;
-	struct fake_net backend;
+	static struct fake_net backend; /* until teardown */
 	uint32_t at;
 
 	for (uint16_t pairs = 1; pairs <= FAKE_NET_PAIRS; pairs++) {
