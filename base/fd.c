@@ -28,6 +28,19 @@ int fd_duplicate(int fd)
 	return copy < 0 ? -errno : copy;
 }
 
+int fd_keep(int fd, int *own, const char *what, struct error *error)
+{
+	int ret;
+
+	if (fd < 0)
+		return 0;
+	ret = fd_duplicate(fd);
+	if (ret < 0)
+		return error_set(error, -ret, "%s (descriptor %d): %s", what, fd, error_name(-ret));
+	*own = ret;
+	return 0;
+}
+
 int fd_read_at(int fd, void *data, size_t bytes, uint64_t offset)
 {
 	uint8_t *at = data;

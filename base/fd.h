@@ -7,11 +7,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 /* Closes *fd where it is open and sets it to -1. */
 void fd_close(int *fd);
 
 /* A close-on-exec duplicate, or negative errno. */
 int fd_duplicate(int fd);
+
+/* *own becomes a duplicate of a descriptor that its owner may close; nothing where fd is negative.
+ * 0 or negative errno; what names it in the error. */
+int fd_keep(int fd, int *own, const char *what, struct error *error);
 
 /* Reads exactly bytes from offset. 0, negative errno, or -ENODATA where the file ends before. EINTR
  * is retried. */

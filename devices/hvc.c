@@ -303,20 +303,6 @@ static void set_size(struct hvc *hvc, uint16_t columns, uint16_t rows)
 	store_le16(hvc->virtio.config + offsetof(struct virtio_console_config, rows), rows);
 }
 
-static int duplicate(int fd, int *own, const char *what, struct error *error)
-{
-	int ret;
-
-	if (fd < 0)
-		return 0;
-	ret = fd_duplicate(fd);
-	if (ret < 0)
-		return error_set(error, -ret, "the virtio console's %s (descriptor %d): %s", what,
-				 fd, error_name(-ret));
-	*own = ret;
-	return 0;
-}
-
 int hvc_create(struct virtio **virtio, const struct hvc_setup *setup, struct error *error)
 {
 	struct hvc *hvc = calloc(1, sizeof(*hvc));
@@ -330,9 +316,9 @@ int hvc_create(struct virtio **virtio, const struct hvc_setup *setup, struct err
 	hvc->write.done = write_done;
 	virtio_init(&hvc->virtio, &hvc_type, setup->ram, setup->log, 0, 0);
 	set_size(hvc, setup->columns, setup->rows);
-	ret = duplicate(setup->in_fd, &hvc->in_fd, "input", error);
+	ret = fd_keep(setup->in_fd, &hvc->in_fd, "the virtio console's input", error);
 	if (!ret)
-		ret = duplicate(setup->out_fd, &hvc->out_fd, "output", error);
+		ret = fd_keep(setup->out_fd, &hvc->out_fd, "the virtio console's output", error);
 	if (ret) {
 		hvc_destroy(&hvc->virtio);
 		return ret;

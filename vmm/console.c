@@ -179,20 +179,6 @@ bool console_is_drained(const struct console *console)
 	       atomic_load_explicit(&console->consumed, memory_order_acquire);
 }
 
-static int duplicate(int fd, int *own, const char *what, struct error *error)
-{
-	int ret;
-
-	if (fd < 0)
-		return 0;
-	ret = fd_duplicate(fd);
-	if (ret < 0)
-		return error_set(error, -ret, "the console's %s (descriptor %d): %s", what, fd,
-				 error_name(-ret));
-	*own = ret;
-	return 0;
-}
-
 int console_init(struct console *console, struct loop *loop, const struct log *log,
 		 const struct irq_line *irq, int in_fd, int out_fd, struct error *error)
 {
@@ -206,9 +192,9 @@ int console_init(struct console *console, struct loop *loop, const struct log *l
 	console->out_fd = -1;
 	console->write.done = write_done;
 	console->read.done = read_done;
-	ret = duplicate(in_fd, &console->in_fd, "input", error);
+	ret = fd_keep(in_fd, &console->in_fd, "the console's input", error);
 	if (!ret)
-		ret = duplicate(out_fd, &console->out_fd, "output", error);
+		ret = fd_keep(out_fd, &console->out_fd, "the console's output", error);
 	if (ret)
 		goto fail;
 	console->serial = serial_create(irq, &wire);

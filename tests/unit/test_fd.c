@@ -62,6 +62,22 @@ static void duplicate(void **state)
 	assert_int_equal(fd_duplicate(-1), -EBADF);
 }
 
+static void keep(void **state)
+{
+	struct error error = { 0 };
+	int kept = -1;
+
+	(void)state;
+	assert_int_equal(fd_keep(-1, &kept, "nothing", &error), 0);
+	assert_int_equal(kept, -1);
+	assert_int_equal(fd_keep(1 << 20, &kept, "the input", &error), -EBADF);
+	assert_int_equal(kept, -1);
+	assert_string_equal(error.text, "the input (descriptor 1048576): Bad file descriptor");
+	assert_int_equal(fd_keep(STDERR_FILENO, &kept, "the input", &error), 0);
+	assert_true(kept >= 3);
+	fd_close(&kept);
+}
+
 static void read_at(void **state)
 {
 	int fd = memfd_create("test", MFD_CLOEXEC);
@@ -239,7 +255,7 @@ int main(void)
 		cmocka_unit_test(close_once),      cmocka_unit_test(duplicate),
 		cmocka_unit_test(read_at),         cmocka_unit_test(write_all_waits),
 		cmocka_unit_test(write_all_fails), cmocka_unit_test(read_text),
-		cmocka_unit_test(open_file),
+		cmocka_unit_test(open_file),       cmocka_unit_test(keep),
 	};
 
 	return cmocka_run_group_tests(tests, make_directory, remove_directory);
