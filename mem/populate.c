@@ -32,6 +32,13 @@ int populate_pages(void *host, uint64_t bytes)
 	return -errno;
 }
 
+void populate_prepare(void *host)
+{
+	/* Locked memory keeps the page: the first folio is single pages then. */
+	if (!populate_pages(host, LAYOUT_PAGE_BYTES))
+		madvise(host, LAYOUT_PAGE_BYTES, MADV_DONTNEED);
+}
+
 uint64_t populate_step_bytes(uint64_t at, uint64_t bytes)
 {
 	return num_min(bytes, BLOCK_BYTES - (at + BLOCK_BYTES / 2) % BLOCK_BYTES);

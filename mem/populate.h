@@ -18,11 +18,19 @@ int populate_pages(void *host, uint64_t bytes);
  * from the middle of a block to the middle of the next: each is advised MADV_HUGEPAGE, populated,
  * and advised MADV_NOHUGEPAGE again, which makes one mapping of all of it as before.
  *
- * Dividing a mapping inside a block makes Linux invalidate the block in KVM: host and bytes are
- * multiples of 2 MiB (but for what is populated in order, nothing of it mapped by KVM), and only
- * afterwards KVM may map any of it. Any thread, if no other does this in the same blocks.
+ * host and bytes are multiples of 2 MiB. Dividing a mapping inside a block makes Linux invalidate
+ * the block in KVM: this comes before KVM maps any of it. Any thread, if no other does this in the
+ * same blocks.
  */
 int populate_folios(void *host, uint64_t bytes, uint64_t folio_bytes);
+
+/*
+ * Before populate_folios() of any part of a mapping that has no page yet: gives it one and takes it
+ * away again. Parts of a mapping that were divided before there was a page, and then got their
+ * first one each, stay mappings apart (before Linux 6.16 any two, later those of different
+ * threads).
+ */
+void populate_prepare(void *host);
 
 /* The length of the step that begins at address at, of bytes that are left. */
 uint64_t populate_step_bytes(uint64_t at, uint64_t bytes);

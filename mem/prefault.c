@@ -112,9 +112,8 @@ static int crew_run(struct crew *crew, unsigned int count)
 
 	if (crew->progress)
 		crew->reported_ns = clock_ns();
-	if (count > 1 && crew->ram->folio_bytes)
-		/* Parts whose first pages came from different threads would stay mappings apart. */
-		populate_folios(crew->ram->host, LAYOUT_HUGE_PAGE_BYTES, crew->ram->folio_bytes);
+	if (crew->ram->folio_bytes)
+		populate_prepare(crew->ram->host);
 	if (count > 1) {
 		/* Signals are for the threads of whoever embeds us. */
 		sigfillset(&all);

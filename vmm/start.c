@@ -7,7 +7,6 @@
 #include "boot/boot.h"
 #include "devices/platform.h"
 #include "devices/serial.h"
-#include "mem/populate.h"
 #include "mem/prefault.h"
 #include "tools/host-kernel/include/stet_kvm.h"
 #include "vmm/cpu_x86.h"
@@ -50,8 +49,9 @@ int start_memory(struct stet_vm *vm, const struct stet_config *config, struct er
 	}
 	ram_lock(&vm->ram);
 	vm->prefault.by_vm = vm->ram.backing == BACKING_4K && kvm_prefault_vm_works(vm->kvm_fd);
-	if (vm->prefault.by_vm)
-		return 0; /* start_stage2() populates as it maps */
+	/* start_stage2() populates as it maps; but folios are cheaper while there is no VM. */
+	if (vm->prefault.by_vm && !vm->ram.folio_bytes)
+		return 0;
 	ret = prefault_host(&vm->ram, config->populate_threads, config->progress ? &progress : NULL,
 			    error);
 	if (ret)
@@ -312,9 +312,6 @@ static int map_piece_by_vm(void *opaque, unsigned int worker, uint64_t gpa, uint
 	const struct stet_kvm_range range = { .gpa = gpa, .size = bytes };
 
 	(void)worker;
-	/* What cannot be populated here the ioctl finds again, and says so. */
-	if (vm->ram.folio_bytes)
-		populate_folios(ram_ptr(&vm->ram, gpa, bytes), bytes, vm->ram.folio_bytes);
 	return kvm_prefault_vm(vm->vm_fd, &range, 1);
 }
 
