@@ -129,7 +129,7 @@ static void run_prepared(unsigned int kib)
 	if (kernel_is_patched()) {
 		machine_create(&m, MEMORY_4K, RAM, 1);
 		populate_prepare(m.memory);
-	populate_folios(m.memory, RAM, kib * 1024ull);
+		populate_folios(m.memory, RAM, kib * 1024ull);
 		start = now_ns();
 		prefault_vm(&m, 0, RAM, STET_KVM_PREFAULT_WRITE, &result);
 		snprintf(text, sizeof(text), "4K, prepared, %s: VM ioctl after it", size);
