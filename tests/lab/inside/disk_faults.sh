@@ -29,10 +29,12 @@ start()
 	cases="$cases $1"
 }
 
-# The guest of case $1 said: disk $2 (1, 2) worked, or failed ($3: 1, 2), so often by now.
+# The guest of case $1 said: disk $2 (1, 2) worked, or failed ($3: 1, 2), so often by now. Its last line may still be
+# on its way: only one with all of its numbers counts.
 count()
 {
-	tr -d '\r' <"fault-$1.console" | sed -n 's/^calm: .* blk:\([0-9/]*\) blk:\([0-9/]*\)$/\1 \2/p' | tail -n 1 |
+	tr -d '\r' <"fault-$1.console" |
+		sed -n 's,^calm: .* blk:\([0-9]*/[0-9]*/[0-9]\+\) blk:\([0-9]*/[0-9]*/[0-9]\+\)$,\1 \2,p' | tail -n 1 |
 		cut -d' ' -f"$2" | cut -d/ -f"$3"
 }
 
