@@ -115,9 +115,11 @@ same_page_merging()
 	causes >before
 	./inject "$pid" $nr_madvise $((memory + 8 * piece)) $((4 * piece)) $madv_mergeable >/dev/null ||
 		not_ok "madvise cannot be injected"
+	# It looks at a page twice before it merges it; a loaded machine's clock runs ahead of what the daemon gets done.
 	echo 10 >$ksm/sleep_millisecs
+	echo 1000 >$ksm/pages_to_scan
 	echo 1 >$ksm/run
-	for _ in $(seq 100); do
+	for _ in $(seq 300); do
 		seen ksm clear && break
 		sleep 0.2
 	done
