@@ -82,8 +82,9 @@ void loop_register_file(struct loop *loop, int fd);
 /*
  * Before loop_run(): memory that transfers on registered files use again and again. Where a piece
  * of it is used often enough it is registered too (base/buffers.h), which pins its pages until
- * loop_run() ends. It stays mapped until then. How much may be pinned is limited by RLIMIT_MEMLOCK,
- * which is no error.
+ * loop_run() ends. It stays mapped until then, and to the same pages: a transfer goes to those that
+ * were registered, not to what came in their place. How much may be pinned is limited by
+ * RLIMIT_MEMLOCK, which is no error.
  */
 void loop_add_memory(struct loop *loop, void *base, uint64_t bytes);
 

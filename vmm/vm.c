@@ -3,12 +3,10 @@
 #include "vmm/vm.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -219,37 +217,13 @@ static void on_fail(void *opaque, struct vcpu *vcpu, int code)
 
 /* ---- Start ---- */
 
-/*
- * It runs for short whiles and is waited for: a short slice is an early turn, beside others that
- * want the same processor. Its share stays what it is. Linux before 6.12 does not look at the
- * slice; not getting it is no error.
- */
-static void ask_for_early_turns(void)
-{
-	/* struct sched_attr, first version: <linux/sched/types.h> and <sched.h> exclude each other.
-	 */
-	struct {
-		uint32_t size, policy;
-		uint64_t flags;
-		int32_t nice;
-		uint32_t priority;
-		uint64_t slice_ns, deadline_ns, period_ns;
-	} attr = { 0 };
-
-	if (syscall(SYS_sched_getattr, 0, &attr, sizeof(attr), 0))
-		return;
-	if (attr.policy != SCHED_OTHER || attr.slice_ns <= LOOP_SLICE_NS)
-		return;
-	attr.slice_ns = LOOP_SLICE_NS;
-	syscall(SYS_sched_setattr, 0, &attr, 0);
-}
-
 static void *loop_main(void *argument)
 {
 	struct stet_vm *vm = argument;
 	int ret;
 
-	ask_for_early_turns();
+	/* It runs for short whiles and is waited for. */
+	thread_shorten_slice(LOOP_SLICE_NS);
 	thread_leave_rseq();
 	ret = loop_run(vm->loop);
 	if (ret)
